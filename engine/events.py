@@ -1,0 +1,429 @@
+"""The vocabulary of a sweep's life. A sweep is a fold over these events; nothing else changes it.
+
+On disk an event is one line of JSON (`encode`, `decode`): `{"v":1,"seq":7,"at":1763826000.25,"type":"launching",...}`.
+`v` is the format's version, `seq` counts from 1 without a gap, `at` is seconds since 1970 (UTC). Tasks are written by
+name (`task_001`), as everywhere a person may read them; inside the program a task is its index, from 0.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from typing import ClassVar, Literal, NamedTuple, TypeAlias, cast
+
+from .ids import task_index, task_name
+
+FORMAT = 1
+
+EndState = Literal["completed", "failed", "cancelled"]
+FailureKind = Literal[
+    "launch_failed", "exit", "signal", "timeout", "out_of_memory", "spot_interrupted", "source_lost"
+]
+SweepEnd = Literal["completed", "failed", "cancelled"]
+Verb = Literal["cancel", "pause", "resume", "retry", "slots", "limit"]
+
+
+class Ref(NamedTuple):
+    """One attempt at one task: the task's index (from 0) and the attempt's number (from 1)."""
+
+    task: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An attempt was seen running. `handle` names it at its source: `pid:start:boot:host`, a job id, an instance."""
+
+    task: int
+    attempt: int
+    handle: str = ""
+    started_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of one attempt, as it was seen."""
+
+    task: int
+    attempt: int
+    state: EndState
+    kind: FailureKind | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    message: str = ""
+    started_at: float | None = None
+    ended_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """A task that waits for its next try until `not_before` (seconds since 1970)."""
+
+    task: int
+    not_before: float
+
+
+# --- the events --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SweepCreated:
+    """The first event: the frame of the sweep. Its plan stands in `sweep.json`."""
+
+    type: ClassVar[str] = "sweep_created"
+    sweep_id: str
+    name: str
+    total: int
+    max_concurrent: int | None = None
+    launch_delay: float = 0.0
+    retry_max: int = 0
+    retry_backoff: float = 1.0
+    retry_on: tuple[str, ...] = ()
+    strategy: str = "round_robin"
+    grace: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAdded:
+    """A source the sweep may use, with the number of attempts it may hold at a time."""
+
+    type: ClassVar[str] = "source_added"
+    source: str
+    kind: str
+    slots: int
+    options: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRemoved:
+    """A source that gets no new tasks from now on; what it runs, it may finish."""
+
+    type: ClassVar[str] = "source_removed"
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceUnreachable:
+    """A source could not be asked. It says nothing about the source's tasks."""
+
+    type: ClassVar[str] = "source_unreachable"
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReachable:
+    type: ClassVar[str] = "source_reachable"
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStarted:
+    """An engine took the sweep's lock; `epoch` counts these."""
+
+    type: ClassVar[str] = "engine_started"
+    epoch: int
+    host: str
+    pid: int
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStopped:
+    """An engine let go in good order; what it launched may still run."""
+
+    type: ClassVar[str] = "engine_stopped"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Launching:
+    """Journalled before a source is asked to launch these attempts (write before you act).
+
+    `request` is the exact request where the other side compares it (EC2), else empty.
+    """
+
+    type: ClassVar[str] = "launching"
+    batch: str
+    source: str
+    attempts: tuple[Ref, ...]
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    type: ClassVar[str] = "running"
+    attempts: tuple[Started, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    type: ClassVar[str] = "ended"
+    attempts: tuple[End, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nobody can say whether these attempts still run; they keep their slots until somebody can."""
+
+    type: ClassVar[str] = "unknown"
+    attempts: tuple[Ref, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """An attempt already ended or given up reported an end once more. It is kept, and never counted."""
+
+    type: ClassVar[str] = "stray"
+    attempts: tuple[End, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Requeued:
+    """Failed tasks that will be tried again, each not before its time."""
+
+    type: ClassVar[str] = "requeued"
+    tasks: tuple[Delay, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DelaysOver:
+    """Tasks whose waiting time ended before this event's `at` are ready."""
+
+    type: ClassVar[str] = "delays_over"
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelling:
+    """Journalled before a source is asked to end these attempts."""
+
+    type: ClassVar[str] = "cancelling"
+    source: str
+    attempts: tuple[Ref, ...]
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Tasks cancelled before they were ever launched, or while they waited for a retry."""
+
+    type: ClassVar[str] = "dropped"
+    tasks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTaken:
+    """A viewer's wish, taken once. `tasks` empty: all. `source`, `value`: for `slots` and `limit` (0: no limit)."""
+
+    type: ClassVar[str] = "request_taken"
+    request: str
+    verb: Verb
+    tasks: tuple[int, ...] = ()
+    source: str = ""
+    value: int = 0
+    force: bool = False
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused:
+    """A viewer's wish that could not be obeyed, and why."""
+
+    type: ClassVar[str] = "request_refused"
+    request: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """The engine itself stopped launching, for a reason that a person should know."""
+
+    type: ClassVar[str] = "paused"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SweepEnded:
+    type: ClassVar[str] = "sweep_ended"
+    status: SweepEnd
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something worth telling that changes nothing (a torn line cut off, a lock taken over)."""
+
+    type: ClassVar[str] = "note"
+    text: str
+
+
+Event: TypeAlias = (
+    SweepCreated
+    | SourceAdded
+    | SourceRemoved
+    | SourceUnreachable
+    | SourceReachable
+    | EngineStarted
+    | EngineStopped
+    | Launching
+    | Running
+    | Ended
+    | Unknown
+    | Stray
+    | Requeued
+    | DelaysOver
+    | Cancelling
+    | Dropped
+    | RequestTaken
+    | RequestRefused
+    | Paused
+    | SweepEnded
+    | Note
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An event with its place and time in the journal."""
+
+    seq: int
+    at: float
+    event: Event
+
+
+class EventError(ValueError):
+    """A line that is not an event of this format."""
+
+
+# --- JSON --------------------------------------------------------------------------------------------------------
+
+EVENT_TYPES: dict[str, type[Event]] = {
+    cls.type: cls
+    for cls in (
+        SweepCreated, SourceAdded, SourceRemoved, SourceUnreachable, SourceReachable, EngineStarted, EngineStopped,
+        Launching, Running, Ended, Unknown, Stray, Requeued, DelaysOver, Cancelling, Dropped, RequestTaken,
+        RequestRefused, Paused, SweepEnded, Note,
+    )
+}  # fmt: skip
+
+_Codec: TypeAlias = Callable[[object], object]
+
+
+def _names(tasks: object) -> object:
+    return [task_name(task) for task in cast("tuple[int, ...]", tasks)]
+
+
+def _indices(names: object) -> object:
+    return tuple(task_index(name) for name in cast("list[str]", names))
+
+
+def _write_refs(refs: object) -> object:
+    return [[task_name(task), attempt] for task, attempt in cast("tuple[Ref, ...]", refs)]
+
+
+def _read_refs(rows: object) -> object:
+    return tuple(Ref(task_index(name), attempt) for name, attempt in cast("list[tuple[str, int]]", rows))
+
+
+def _row_codec(cls: type) -> tuple[_Codec, _Codec]:
+    """Encode a tuple of small records as objects that leave out what has its default value."""
+    plain = [(f.name, f.default) for f in fields(cls) if f.name != "task"]
+
+    def write(rows: object) -> object:
+        out: list[dict[str, object]] = []
+        for row in cast("tuple[object, ...]", rows):
+            item: dict[str, object] = {"task": task_name(cast("End", row).task)}
+            for name, default in plain:
+                value = getattr(row, name)
+                if value != default:
+                    item[name] = value
+            out.append(item)
+        return out
+
+    def read(items: object) -> object:
+        rows: list[object] = []
+        for item in cast("list[dict[str, object]]", items):
+            rows.append(cls(**{**item, "task": task_index(cast("str", item["task"]))}))
+        return tuple(rows)
+
+    return write, read
+
+
+def _pairs(value: object) -> object:
+    return tuple((key, text) for key, text in cast("list[tuple[str, str]]", value))
+
+
+def _same(value: object) -> object:
+    return value
+
+
+def _tuple(value: object) -> object:
+    return tuple(cast("list[object]", value))
+
+
+_ENDS = _row_codec(End)
+_SPECIAL: dict[tuple[type, str], tuple[_Codec, _Codec]] = {
+    (SweepCreated, "retry_on"): (list, _tuple),  # type: ignore[dict-item]
+    (SourceAdded, "options"): (_same, _pairs),
+    (Launching, "attempts"): (_write_refs, _read_refs),
+    (Running, "attempts"): _row_codec(Started),
+    (Ended, "attempts"): _ENDS,
+    (Stray, "attempts"): _ENDS,
+    (Unknown, "attempts"): (_write_refs, _read_refs),
+    (Requeued, "tasks"): _row_codec(Delay),
+    (Cancelling, "attempts"): (_write_refs, _read_refs),
+    (Dropped, "tasks"): (_names, _indices),
+    (RequestTaken, "tasks"): (_names, _indices),
+}
+_FIELDS: dict[type, tuple[tuple[str, object, _Codec, _Codec], ...]] = {
+    cls: tuple((f.name, f.default, *_SPECIAL.get((cls, f.name), (_same, _same))) for f in fields(cls))
+    for cls in EVENT_TYPES.values()
+}
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+
+
+def to_dict(record: Record) -> dict[str, object]:
+    """The record as it stands in the journal and in `--json`; fields with their default value are left out."""
+    event = record.event
+    out: dict[str, object] = {"v": FORMAT, "seq": record.seq, "at": record.at, "type": event.type}
+    for name, default, write, _ in _FIELDS[type(event)]:
+        value = getattr(event, name)
+        if value != default:
+            out[name] = write(value)
+    return out
+
+
+def encode(record: Record) -> str:
+    """The record as one line of JSON, without the newline."""
+    return _dumps(to_dict(record))
+
+
+def decode(line: str) -> Record:
+    """The record of one line. Raises `EventError` in words if it is not one."""
+    try:
+        raw: object = json.loads(line)
+    except ValueError as error:
+        raise EventError(f"not JSON ({error})") from None
+    if not isinstance(raw, dict):
+        raise EventError("not a JSON object")
+    data = cast("dict[str, object]", raw)
+    if data.get("v") != FORMAT:
+        raise EventError(f"format version {data.get('v')!r}; this spawn-tui reads version {FORMAT}")
+    cls = EVENT_TYPES.get(str(data.get("type")))
+    if cls is None:
+        raise EventError(f"unknown event type {data.get('type')!r}")
+    values: dict[str, object] = {}
+    try:
+        for name, default, _, read in _FIELDS[cls]:
+            if name in data:
+                values[name] = read(data[name])
+            elif default is MISSING:
+                raise EventError(f"{cls.type}: field {name!r} is missing")
+        event = cast("Callable[..., Event]", cls)(**values)
+        return Record(int(cast("int", data["seq"])), float(cast("float", data["at"])), event)
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, EventError):
+            raise
+        raise EventError(f"{cls.type}: {error}") from None

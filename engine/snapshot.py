@@ -1,0 +1,149 @@
+"""A sweep as the documents of `sweep.json`, and back: the plan, and what the fold had come to at a place in the journal.
+
+What can be computed from the tasks (counts, loads) is not stored, so that it cannot disagree with them.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any, cast
+
+from ..state.documents import Document, SweepDocuments
+from ..state.journal import Position
+from .plan.model import Plan
+from .plan.store import plan_from_json, plan_to_json, task_to_json
+from .sweep import ACTIVE, Attempt, ReadyQueue, SourceState, Sweep, SweepStatus, Task, TaskState
+
+FORMAT = 1
+
+_FRAME = (
+    "id", "name", "created_at", "max_concurrent", "launch_delay", "retry_max", "retry_backoff", "strategy", "grace",
+    "last_launch_at", "last_source", "batches", "paused", "pause_reason", "cancel_requested", "ended_at", "reason",
+    "epoch", "engine_host", "engine_pid", "seq", "updated_at",
+)  # fmt: skip
+_ORDERS = ("retry_due", "cancel_due", "drop_due", "force_due", "failures", "launch_failures")
+_ATTEMPT_DEFAULTS = {f.name: f.default for f in fields(Attempt)}
+
+
+class SnapshotError(ValueError):
+    """The documents are not a sweep's, or of a version this program does not read."""
+
+
+def to_documents(plan: Plan, sweep: Sweep, position: Position) -> SweepDocuments:
+    """`position`: where the journal goes on behind this snapshot."""
+    frame: dict[str, object] = {name: getattr(sweep, name) for name in _FRAME}
+    frame |= {name: list(cast("dict[int, None]", getattr(sweep, name))) for name in _ORDERS}
+    frame["retry_on"] = sorted(sweep.retry_on)
+    frame["ended"] = sweep.ended.value if sweep.ended else None
+    frame["requests"] = sorted(sweep.requests)
+    frame["notes"] = [list(note) for note in sweep.notes]
+    ready = list(sweep.ready)
+    # Usually the tail of the plan in its order: then two numbers say it.
+    frame["ready"] = {"from": ready[0], "count": len(ready)} if _is_run(ready) else ready
+    document: Document = {
+        "format": FORMAT,
+        "plan": plan_to_json(plan),
+        "snapshot": frame,
+        "journal": asdict(position),
+    }
+    tasks: list[Document] = []
+    for planned, task in zip(plan.tasks, sweep.tasks, strict=True):
+        row: dict[str, object] = {"plan": task_to_json(planned)}
+        if task.state is not TaskState.PENDING:
+            row["state"] = task.state.value
+        if task.attempts:
+            row["attempts"] = [_attempt_row(attempt) for attempt in task.attempts]
+        for name in ("not_before", "unknown_since", "tries_before", "cancel_requested"):
+            value = getattr(task, name)
+            if value:
+                row[name] = value
+        tasks.append(row)
+    sources: list[Document] = [
+        {
+            "name": s.name,
+            "kind": s.kind,
+            "slots": s.slots,
+            "options": [list(pair) for pair in s.options],
+            "removed": s.removed,
+            "unreachable_since": s.unreachable_since,
+            "unreachable_reason": s.unreachable_reason,
+            "launched": s.launched,
+            "completed": s.completed,
+            "failed": s.failed,
+            "busy_seconds": s.busy_seconds,
+        }
+        for s in sweep.sources.values()
+    ]
+    return SweepDocuments(document, tasks, sources)
+
+
+def from_documents(documents: SweepDocuments) -> tuple[Plan, Sweep, Position]:
+    """Raises `SnapshotError`."""
+    document = documents.sweep
+    if document.get("format") != FORMAT:
+        raise SnapshotError(f"sweep.json has format {document.get('format')!r}; this program reads {FORMAT}")
+    try:
+        rows = cast("list[Mapping[str, Any]]", documents.tasks)
+        plan = plan_from_json(cast("dict[str, Any]", document["plan"]), [row["plan"] for row in rows])
+        sweep = _restore(cast("Mapping[str, Any]", document["snapshot"]), rows)
+        for row in cast("list[Mapping[str, Any]]", documents.sources):
+            options = tuple((str(k), str(v)) for k, v in row["options"])
+            sweep.sources[row["name"]] = SourceState(**{**row, "options": options})
+        position = Position(**cast("dict[str, int]", document["journal"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise SnapshotError(f"sweep.json is damaged ({type(error).__name__}: {error})") from None
+    for task in sweep.tasks:
+        sweep.counts[task.state] += 1
+        if task.state in ACTIVE:
+            sweep.sources[task.attempts[-1].source].active.add(task.index)
+    return plan, sweep, position
+
+
+def _restore(frame: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> Sweep:
+    sweep = Sweep()
+    for name in _FRAME:
+        setattr(sweep, name, frame[name])
+    for name in _ORDERS:
+        setattr(sweep, name, dict.fromkeys(frame[name]))
+    sweep.retry_on = frozenset(frame["retry_on"])
+    sweep.ended = SweepStatus(frame["ended"]) if frame["ended"] else None
+    sweep.requests = set(frame["requests"])
+    sweep.notes.extend((at, text) for at, text in frame["notes"])
+    ready = frame["ready"]
+    if isinstance(ready, dict):
+        run = cast("dict[str, int]", ready)
+        ready = range(run["from"], run["from"] + run["count"])
+    sweep.ready = ReadyQueue(iter(cast("list[int]", ready)))
+    unknown: list[tuple[float, int]] = []
+    for index, row in enumerate(rows):
+        task = Task(index, TaskState(row.get("state", "pending")))
+        task.attempts = [_attempt(item) for item in row.get("attempts", ())]
+        task.not_before, task.unknown_since = row.get("not_before"), row.get("unknown_since")
+        task.tries_before, task.cancel_requested = row.get("tries_before", 0), row.get("cancel_requested", False)
+        sweep.tasks.append(task)
+        if task.not_before is not None:
+            sweep.delayed.append((task.not_before, index))
+        if task.unknown_since is not None:
+            unknown.append((task.unknown_since, index))
+    heapq.heapify(sweep.delayed)
+    sweep.unknown = {index: since for since, index in sorted(unknown)}
+    return sweep
+
+
+def _is_run(numbers: list[int]) -> bool:
+    return bool(numbers) and all(b == a + 1 for a, b in zip(numbers, numbers[1:], strict=False))
+
+
+def _attempt_row(attempt: Attempt) -> dict[str, object]:
+    row: dict[str, object] = {}
+    for name, default in _ATTEMPT_DEFAULTS.items():
+        value = getattr(attempt, name)
+        if value != default:
+            row[name] = value.value if name == "state" else value
+    return row
+
+
+def _attempt(row: Mapping[str, Any]) -> Attempt:
+    return Attempt(**{**row, "state": TaskState(row.get("state", TaskState.LAUNCHING))})

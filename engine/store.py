@@ -1,0 +1,131 @@
+"""A sweep's directory as the engine uses it: create it, open it, add events, take snapshots.
+
+Opening is: snapshot, then every event that came after. Only the engine that holds the lock may write.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ..state.disk import Disk
+from ..state.documents import load, save
+from ..state.journal import JournalDamaged, JournalReader, JournalWriter, Position, cut_torn_tail
+from ..state.layout import SweepLayout
+from . import events as ev
+from .plan.model import Plan
+from .snapshot import from_documents, to_documents
+from .sweep import ApplyError, Sweep, apply
+
+Clock = Callable[[], float]
+
+ROTATE_EVENTS = 500_000
+"""Events in one journal file, after which a snapshot is taken and the next file begun."""
+
+
+class SweepStore:
+    """The plan, the sweep and the journal of one directory."""
+
+    def __init__(self, layout: SweepLayout, plan: Plan, sweep: Sweep, disk: Disk, clock: Clock) -> None:
+        self.layout, self.plan, self.sweep = layout, plan, sweep
+        self._disk, self._clock = disk, clock
+        self._writer = JournalWriter(disk, layout.journal)
+        self._rotated_at = sweep.seq
+
+    @classmethod
+    def create(
+        cls, root: Path, plan: Plan, first: Iterable[ev.Event], disk: Disk, clock: Clock = time.time
+    ) -> SweepStore:
+        """Write a new sweep into the existing, empty directory `root`. `first`: its first events.
+
+        The database comes last: a directory without it is no sweep yet, and nothing was launched.
+        """
+        store = cls(SweepLayout(root), plan, Sweep(), disk, clock)
+        disk.make_dir(store.layout.journal)
+        disk.make_dir(store.layout.requests)
+        store._writer.start(1, epoch=0, after=0)
+        store.commit(list(first), sync=True)
+        store.save_snapshot()
+        return store
+
+    @classmethod
+    def open(
+        cls, root: Path, disk: Disk, *, clock: Clock = time.time
+    ) -> tuple[SweepStore, list[str]]:
+        """Open a sweep to write, under its lock; begins a journal file of its own. Returns what had to be mended.
+
+        Raises `FileNotFoundError`, `DocumentsDamaged`, `SnapshotError`, `JournalDamaged`, `OSError`.
+        """
+        layout = SweepLayout(root)
+        plan, sweep, position = from_documents(load(layout.document, disk))
+        reader = JournalReader(disk, layout.journal)
+        reader.resume(position)
+        fold(sweep, reader)
+        mended: list[str] = []
+        tail = reader.torn_tail()
+        if tail is not None:
+            cut_torn_tail(disk, tail)
+            mended.append(f"cut {tail.size} bytes of an unfinished line off {tail.path.name} (a kill or a full disk)")
+        store = cls(layout, plan, sweep, disk, clock)
+        store._writer.start(reader.position.file + 1, epoch=sweep.epoch + 1, after=sweep.seq)
+        return store, mended
+
+    def commit(self, events: list[ev.Event], *, sync: bool = False) -> list[ev.Record]:
+        """Journal the events in one write, then apply them. Raises `OSError`; then nothing has changed."""
+        at = round(self._clock(), 3)
+        seq = self.sweep.seq
+        records = [ev.Record(seq + n, at, event) for n, event in enumerate(events, 1)]
+        self._writer.append([ev.encode(record) for record in records], sync=sync)
+        for record in records:
+            apply(self.sweep, record)
+        return records
+
+    def save_snapshot(self) -> None:
+        """Write plan and sweep as they are now. Raises `OSError`; then the last snapshot is still whole."""
+        save(self.layout.document, to_documents(self.plan, self.sweep, self._writer.position), self._disk)
+
+    @property
+    def rotation_due(self) -> bool:
+        return self.sweep.seq - self._rotated_at >= ROTATE_EVENTS
+
+    def rotate(self) -> None:
+        """Snapshot, and go on in a new journal file."""
+        self.save_snapshot()
+        self._writer.start(self._writer.position.file + 1, epoch=self.sweep.epoch, after=self.sweep.seq)
+        self._rotated_at = self.sweep.seq
+
+
+def fold(sweep: Sweep, reader: JournalReader) -> list[ev.Record]:
+    """Apply all that the journal holds beyond the sweep; returns those records. Raises `JournalDamaged`."""
+    records: list[ev.Record] = []
+    for line in reader.read():
+        try:
+            record = ev.decode(line.text)
+            apply(sweep, record)
+        except (ev.EventError, ApplyError, IndexError) as error:
+            raise JournalDamaged(line.path, line.number, str(error)) from None
+        records.append(record)
+    return records
+
+
+def load_sweep(root: Path, disk: Disk) -> tuple[Plan, Sweep, JournalReader]:
+    """What a viewer needs: the sweep as the disk tells it, and the reader to follow it. Writes nothing.
+
+    Raises as `SweepStore.open`.
+    """
+    layout = SweepLayout(root)
+    plan, sweep, position = from_documents(load(layout.document, disk))
+    reader = JournalReader(disk, layout.journal)
+    reader.resume(position)
+    fold(sweep, reader)
+    return plan, sweep, reader
+
+
+def replay(root: Path, disk: Disk) -> Sweep:
+    """The sweep folded from its first event, without any snapshot."""
+    sweep = Sweep()
+    reader = JournalReader(disk, SweepLayout(root).journal)
+    reader.resume(Position())
+    fold(sweep, reader)
+    return sweep
