@@ -88,7 +88,7 @@ def _taken(sweep: Sweep, request_id: str, content: dict[str, object] | None) -> 
             raise ValueError(f"no source is called {source!r}; there are {', '.join(sweep.sources) or 'none'}")
         if value < 1:
             raise ValueError("a source has at least one slot; pause the sweep instead")
-    if sweep.ended is not None and verb != "retry":
+    if sweep.ended is not None and verb not in ("retry", "resume", "limit", "slots"):
         raise ValueError(f"the sweep has ended ({sweep.ended})")
     return ev.RequestTaken(
         request_id, verb, tasks, source, value, bool(content.get("force", False)), str(content.get("by", ""))

@@ -25,14 +25,17 @@ class Decision:
     wake_at: float | None = None
 
 
-def decide(sweep: Sweep, now: float) -> Decision:
-    """The next step. An empty decision without `wake_at` means: nothing to do until something happens."""
+def decide(sweep: Sweep, now: float, *, launch: bool = True) -> Decision:
+    """The next step. An empty decision without `wake_at` means: nothing to do until something happens.
+
+    Without `launch` everything but launching is decided (an engine that is about to stop).
+    """
     if sweep.ended is not None:
         return Decision()
     first = _housekeeping(sweep, now)
     if first:
         return Decision(tuple(first))
-    launches, wake = _launches(sweep, now)
+    launches, wake = _launches(sweep, now) if launch else ([], None)
     if launches:
         return Decision(tuple(launches))
     end = _end(sweep, now)

@@ -69,12 +69,13 @@ class Delay:
 
 @dataclass(frozen=True, slots=True)
 class SweepCreated:
-    """The first event: the frame of the sweep. Its plan stands in `sweep.json`."""
+    """The first event: the frame of the sweep. Its plan stands in `sweep.json`. `project`: where its tasks run."""
 
     type: ClassVar[str] = "sweep_created"
     sweep_id: str
     name: str
     total: int
+    project: str = ""
     max_concurrent: int | None = None
     launch_delay: float = 0.0
     retry_max: int = 0

@@ -13,13 +13,13 @@ from typing import Any, cast
 from ..state.documents import Document, SweepDocuments
 from ..state.journal import Position
 from .plan.model import Plan
-from .plan.store import plan_from_json, plan_to_json, task_to_json
+from .plan.store import plan_from_json, plan_to_json
 from .sweep import ACTIVE, Attempt, ReadyQueue, SourceState, Sweep, SweepStatus, Task, TaskState
 
 FORMAT = 1
 
 _FRAME = (
-    "id", "name", "created_at", "max_concurrent", "launch_delay", "retry_max", "retry_backoff", "strategy", "grace",
+    "id", "name", "project", "created_at", "max_concurrent", "launch_delay", "retry_max", "retry_backoff", "strategy", "grace",
     "last_launch_at", "last_source", "batches", "paused", "pause_reason", "cancel_requested", "ended_at", "reason",
     "epoch", "engine_host", "engine_pid", "seq", "updated_at",
 )  # fmt: skip
@@ -37,20 +37,22 @@ def to_documents(plan: Plan, sweep: Sweep, position: Position) -> SweepDocuments
     frame |= {name: list(cast("dict[int, None]", getattr(sweep, name))) for name in _ORDERS}
     frame["retry_on"] = sorted(sweep.retry_on)
     frame["ended"] = sweep.ended.value if sweep.ended else None
-    frame["requests"] = sorted(sweep.requests)
+    frame["requests"] = dict(sweep.requests)
     frame["notes"] = [list(note) for note in sweep.notes]
     ready = list(sweep.ready)
     # Usually the tail of the plan in its order: then two numbers say it.
     frame["ready"] = {"from": ready[0], "count": len(ready)} if _is_run(ready) else ready
+    frozen = plan_to_json(plan)
+    planned_tasks = cast("list[dict[str, object]]", frozen.pop("tasks"))
     document: Document = {
         "format": FORMAT,
-        "plan": plan_to_json(plan),
+        "plan": frozen,
         "snapshot": frame,
         "journal": asdict(position),
     }
     tasks: list[Document] = []
-    for planned, task in zip(plan.tasks, sweep.tasks, strict=True):
-        row: dict[str, object] = {"plan": task_to_json(planned)}
+    for planned, task in zip(planned_tasks, sweep.tasks, strict=True):
+        row: dict[str, object] = {"plan": planned}
         if task.state is not TaskState.PENDING:
             row["state"] = task.state.value
         if task.attempts:
@@ -86,7 +88,8 @@ def from_documents(documents: SweepDocuments) -> tuple[Plan, Sweep, Position]:
         raise SnapshotError(f"sweep.json has format {document.get('format')!r}; this program reads {FORMAT}")
     try:
         rows = cast("list[Mapping[str, Any]]", documents.tasks)
-        plan = plan_from_json(cast("dict[str, Any]", document["plan"]), [row["plan"] for row in rows])
+        frozen = cast("dict[str, Any]", document["plan"])
+        plan = plan_from_json({**frozen, "tasks": [row["plan"] for row in rows]})
         sweep = _restore(cast("Mapping[str, Any]", document["snapshot"]), rows)
         for row in cast("list[Mapping[str, Any]]", documents.sources):
             options = tuple((str(k), str(v)) for k, v in row["options"])
@@ -109,7 +112,7 @@ def _restore(frame: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> Sweep:
         setattr(sweep, name, dict.fromkeys(frame[name]))
     sweep.retry_on = frozenset(frame["retry_on"])
     sweep.ended = SweepStatus(frame["ended"]) if frame["ended"] else None
-    sweep.requests = set(frame["requests"])
+    sweep.requests = dict(frame["requests"])
     sweep.notes.extend((at, text) for at, text in frame["notes"])
     ready = frame["ready"]
     if isinstance(ready, dict):

@@ -160,6 +160,8 @@ class Sweep:
 
     id: str = ""
     name: str = ""
+    project: str = ""
+    """The project directory, absolute, on the host that created the sweep."""
     created_at: float = 0.0
     tasks: list[Task] = field(default_factory=list[Task])
     sources: dict[str, SourceState] = field(default_factory=dict[str, SourceState])
@@ -194,8 +196,8 @@ class Sweep:
     last_source: str = ""
     """Where the last batch went; round robin goes on after it."""
     batches: int = 0
-    requests: set[str] = field(default_factory=set[str])
-    """Ids of the requests already taken."""
+    requests: dict[str, str] = field(default_factory=dict[str, str])
+    """Ids of the requests already taken, and why those were refused that were (else empty)."""
 
     paused: bool = False
     pause_reason: str = ""
@@ -327,7 +329,7 @@ def _frame(sweep: Sweep, at: float, event: ev.Event) -> None:
         case ev.Note():
             sweep.notes.append((at, event.text))
         case ev.RequestRefused():
-            sweep.requests.add(event.request)
+            sweep.requests[event.request] = event.reason
             sweep.notes.append((at, f"request refused: {event.reason}"))
         case ev.Stray():
             for end in event.attempts:
@@ -340,6 +342,7 @@ def _created(sweep: Sweep, at: float, event: ev.SweepCreated) -> None:
     if sweep.seq != 1:
         raise ApplyError("a sweep is created once")
     sweep.id, sweep.name, sweep.created_at = event.sweep_id, event.name, at
+    sweep.project = event.project
     sweep.tasks = [Task(index) for index in range(event.total)]
     sweep.counts[TaskState.PENDING] = event.total
     sweep.ready = ReadyQueue(range(event.total))
@@ -496,7 +499,7 @@ def _drop(sweep: Sweep, task: Task) -> None:
 
 
 def _request(sweep: Sweep, event: ev.RequestTaken, at: float) -> None:
-    sweep.requests.add(event.request)
+    sweep.requests[event.request] = ""
     match event.verb:
         case "cancel":
             if not event.tasks:
@@ -507,6 +510,7 @@ def _request(sweep: Sweep, event: ev.RequestTaken, at: float) -> None:
             sweep.paused, sweep.pause_reason = True, f"by {event.by}" if event.by else ""
         case "resume":
             sweep.paused, sweep.pause_reason = False, ""
+            _wake(sweep)
         case "retry":
             _request_retry(sweep, event, at)
         case "slots":
@@ -542,6 +546,11 @@ def _request_retry(sweep: Sweep, event: ev.RequestTaken, at: float) -> None:
         if task.state in (TaskState.FAILED, TaskState.CANCELLED):
             task.tries_before = len(task.attempts)
             _requeue(sweep, ev.Delay(index, at), at)
+    _wake(sweep)
+
+
+def _wake(sweep: Sweep) -> None:
+    """A sweep that had ended goes on if there is something to launch again."""
     if sweep.ready or sweep.delayed:
         sweep.ended, sweep.ended_at, sweep.reason = None, None, ""
         sweep.cancel_requested = False

@@ -85,15 +85,3 @@ class Viewer:
         """The directory of an attempt (default: the latest); None if the task was never launched."""
         number = attempt or len(self.sweep.tasks[index].attempts)
         return self.layout.attempt(task_name(index), number) if number else None
-
-
-def counts(sweep: Sweep) -> dict[str, int]:
-    """The counts of `status --json`. What is cancelling still runs, and is counted so."""
-    return {
-        "pending": sweep.counts["pending"],  # type: ignore[index]
-        "launching": sweep.counts["launching"],  # type: ignore[index]
-        "running": sweep.counts["running"] + sweep.counts["cancelling"],  # type: ignore[index]
-        "completed": sweep.counts["completed"],  # type: ignore[index]
-        "failed": sweep.counts["failed"],  # type: ignore[index]
-        "cancelled": sweep.counts["cancelled"],  # type: ignore[index]
-    }

@@ -7,7 +7,9 @@ import re
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _NUMBER = r"\d+(?:\.\d+)?"
 # Each unit at most once, the largest first: "30m2h" is more likely a slip than a wish.
-_DURATION = re.compile("".join(rf"(?:({_NUMBER}){unit}(?!s))?" if unit == "m" else rf"(?:({_NUMBER}){unit})?" for unit in _UNITS))
+_DURATION = re.compile(
+    "".join(rf"(?:({_NUMBER}){unit}(?!s))?" if unit == "m" else rf"(?:({_NUMBER}){unit})?" for unit in _UNITS)
+)
 
 HOW_TO_WRITE = "write it like 30m, 2h, 4h30m, 1d or 90s"
 
@@ -22,7 +24,9 @@ def parse_duration(text: str) -> float:
     match = _DURATION.fullmatch(text)
     if match is None or not text:
         raise ValueError(f'"{text}" is not a duration; {HOW_TO_WRITE}')
-    return sum(float(amount) * scale for amount, scale in zip(match.groups(), _UNITS.values(), strict=True) if amount)
+    return sum(
+        float(amount) * scale for amount, scale in zip(match.groups(), _UNITS.values(), strict=True) if amount
+    )
 
 
 def format_duration(seconds: float) -> str:

@@ -15,7 +15,9 @@ Value: TypeAlias = "None | bool | int | float | str | list[Value] | dict[str, Va
 
 Dialect = Literal["spawn", "hsm", "mfcl"]
 ArgsStyle = Literal["hydra", "flags", "env", "json", "template"]
-RetryKind = Literal["exit", "signal", "timeout", "out_of_memory", "launch_failed", "spot_interrupted", "source_lost"]
+RetryKind = Literal[
+    "exit", "signal", "timeout", "out_of_memory", "launch_failed", "spot_interrupted", "source_lost"
+]
 
 
 @dataclass(frozen=True, slots=True)

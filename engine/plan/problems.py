@@ -105,7 +105,9 @@ class Findings:
         """The warnings as text, each once, with file, line and key where they have one."""
         lines = self._document.lines({path for path, _ in self._warnings if path})
         texts = (
-            str(Problem(self._document.file, lines.get(path), show_path(path), "", message)) if path else message
+            str(Problem(self._document.file, lines.get(path), show_path(path), "", message))
+            if path
+            else message
             for path, message in self._warnings
         )
         return tuple(dict.fromkeys(texts))
@@ -134,7 +136,9 @@ def shown(value: Value) -> str:
 
 def cut(text: str) -> str:
     """`text` without the part beyond about 60 characters, and with control characters made visible."""
-    printable = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text[: _VALUE_WIDTH + 1])
+    printable = "".join(
+        char if char.isprintable() else f"\\x{ord(char):02x}" for char in text[: _VALUE_WIDTH + 1]
+    )
     return printable if len(text) <= _VALUE_WIDTH else printable[: _VALUE_WIDTH - 1] + "…"
 
 

@@ -64,7 +64,9 @@ def pieces_of(template: str, known: Collection[str]) -> tuple[Piece, ...]:
 
 def placeholders_of(template: str, known: Collection[str]) -> list[str]:
     """The names of the placeholders in `template`, in order, each once."""
-    return list(dict.fromkeys(piece.name for piece in pieces_of(template, known) if isinstance(piece, Placeholder)))
+    return list(
+        dict.fromkeys(piece.name for piece in pieces_of(template, known) if isinstance(piece, Placeholder))
+    )
 
 
 def compile_text(template: str, known: Collection[str]) -> Callable[[Callable[[str], str]], str]:

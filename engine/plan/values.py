@@ -62,9 +62,15 @@ def text_flaw(text: str) -> tuple[str, str] | None:
             return "is not valid Unicode (half of a surrogate pair)", "write the whole character"
         nul = "\0" in text
     if nul:
-        return "holds a NUL character, which no program can be given", "write the data to a file and pass its name"
+        return (
+            "holds a NUL character, which no program can be given",
+            "write the data to a file and pass its name",
+        )
     if size > ENTRY_LIMIT:
-        return f"has {size} bytes, more than the {ENTRY_LIMIT} a program can be given", "pass the name of a file"
+        return (
+            f"has {size} bytes, more than the {ENTRY_LIMIT} a program can be given",
+            "pass the name of a file",
+        )
     return None
 
 

@@ -49,11 +49,11 @@ class Source(Protocol):
         """
         ...
 
-    def adopt(self, jobs: Sequence[Job], cancelling: frozenset[Ref]) -> None:
+    def adopt(self, jobs: Sequence[Job], *, running: frozenset[Ref], cancelling: frozenset[Ref]) -> None:
         """Take over attempts that an earlier engine launched, or was about to launch.
 
-        For each, a later `poll` says running, ended or unknown; one that never started is launched now, or revoked if
-        it is among `cancelling`.
+        For each, a later `poll` says running, ended or unknown. One of which nothing is found is launched now (or
+        revoked if it is among `cancelling`), unless it is among `running`: it was seen running once, and is lost.
         """
         ...
 

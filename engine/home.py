@@ -1,0 +1,315 @@
+"""The tree that people read: `tasks/`, `logs/`, the YAML files of the guide.
+
+Everything here is made from the plan and the events and could be made again; nothing of it is ever read back to decide
+anything. What belongs to the attempt that counts is found at `tasks/task_001/`, a link into `attempts/`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..state.disk import DIR_MODE, FILE_MODE
+from ..state.layout import PARAMS, RESULTS, STATUS, SweepLayout
+from . import events as ev
+from .ids import task_name
+from .plan.model import Plan, Value
+from .sweep import Attempt, Sweep, Task, TaskState
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_PRINTABLE = re.compile(r"[\x20-\x7e]*\Z")
+_WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf"})
+
+
+def iso(at: float | None) -> str | None:
+    """Seconds since 1970 as ISO 8601, UTC; None stays None."""
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+
+
+class Home:
+    """Writes the readable tree of one sweep."""
+
+    def __init__(self, layout: SweepLayout, plan: Plan) -> None:
+        self._layout = layout
+        self._plan = plan
+        self._log_fd = -1
+
+    def create(self, config_text: bytes) -> None:
+        """Make the folders, and keep the user's file as it was."""
+        layout = self._layout
+        for folder in (layout.tasks, layout.attempts, layout.logs, layout.runner.parent, layout.failed_tasks.parent):
+            folder.mkdir(mode=DIR_MODE, parents=True, exist_ok=True)
+        _write(layout.runner, Path(__file__).with_name("runner.sh").read_bytes())
+        _write(layout.config, config_text)
+
+    def prepare(self, index: int, number: int, files: Mapping[str, str]) -> Path:
+        """Make the directory of an attempt that is about to be launched, and point the task's link to it.
+
+        May be done again for the same attempt. Raises `OSError`.
+        """
+        name = task_name(index)
+        directory = self._layout.attempt(name, number)
+        path = str(directory)
+        try:
+            os.mkdir(path, DIR_MODE)  # noqa: PTH102 - on the way of every task, Path costs more than the call
+            os.mkdir(f"{path}/{RESULTS}", DIR_MODE)  # noqa: PTH102
+        except FileExistsError:
+            Path(f"{path}/{RESULTS}").mkdir(mode=DIR_MODE, exist_ok=True)
+        _write(f"{path}/{PARAMS}", to_yaml(self._plan.tasks[index].params).encode())
+        for file_name, text in files.items():
+            _write(f"{path}/{file_name}", text.encode())
+        self._link(name, number)
+        return directory
+
+    def _link(self, name: str, number: int) -> None:
+        target, link = f"../attempts/{name}.{number}", str(self._layout.task(name))
+        try:
+            os.symlink(target, link)  # noqa: PTH211
+        except FileExistsError:
+            temporary = f"{link}.tmp"
+            Path(temporary).unlink(missing_ok=True)
+            os.symlink(target, temporary)  # noqa: PTH211
+            os.replace(temporary, link)  # noqa: PTH105
+
+    def record(self, sweep: Sweep, records: Iterable[ev.Record]) -> None:
+        """Follow what was journalled: the status of each ended attempt, and lines in `logs/sweep.log`."""
+        lines: list[str] = []
+        for record in records:
+            event = record.event
+            match event:
+                case ev.Ended():
+                    for end in event.attempts:
+                        task = sweep.tasks[end.task]
+                        self._write_status(task, task.attempts[end.attempt - 1])
+                        if end.state != "completed":
+                            lines.append(_log_line(record.at, _end_text(end)))
+                case ev.Launching() | ev.Running() | ev.DelaysOver() | ev.SourceReachable():
+                    pass
+                case _:
+                    lines.append(_log_line(record.at, describe(event)))
+        if lines:
+            self._append_log("".join(lines))
+
+    def _write_status(self, task: Task, attempt: Attempt) -> None:
+        directory = self._layout.attempt(task_name(task.index), attempt.number)
+        try:
+            _write(f"{directory}/{STATUS}", to_yaml(status_of(attempt)).encode())
+        except FileNotFoundError:
+            pass  # the attempt's directory was deleted: its end says so
+
+    def refresh(self, sweep: Sweep) -> None:
+        """Bring the sweep-wide files up to date; O(tasks), done at a start, a stop and an end."""
+        import yaml
+
+        layout = self._layout
+        for task in sweep.tasks:
+            for attempt in task.attempts:
+                if attempt.state in (TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED):
+                    directory = layout.attempt(task_name(task.index), attempt.number)
+                    if directory.exists() and not (directory / STATUS).exists():
+                        self._write_status(task, attempt)
+        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+        metadata = {
+            "sweep_id": sweep.id,
+            "name": sweep.name,
+            "status": sweep.status.value,
+            "total_tasks": sweep.total,
+            "compute_sources": list(sweep.sources),
+            "strategy": sweep.strategy,
+            "max_concurrent": sweep.max_concurrent,
+            "project": sweep.project,
+            "created_time": iso(sweep.created_at),
+            "updated_time": iso(sweep.updated_at),
+            "completed_time": iso(sweep.ended_at),
+            "metadata": dict(self._plan.metadata),
+        }
+        _write(layout.metadata, yaml.dump(metadata, Dumper=dumper, sort_keys=False, allow_unicode=True).encode())
+        self._write_mapping(sweep)
+        failed = [t for t in sweep.tasks if t.state is TaskState.FAILED]
+        _write(layout.failed_tasks, "".join(_failed_entry(t) for t in failed).encode() or b"{}\n")
+
+    def _write_mapping(self, sweep: Sweep) -> None:
+        """`task_mapping.yaml` in the guide's form; written as text, for PyYAML needs a minute for 100,000 tasks."""
+        out = [f"sweep_id: {_scalar(sweep.id)}\n", "task_assignments:\n"]
+        for task in sweep.tasks:
+            attempt = task.attempt
+            fields: dict[str, Value] = {"status": task.state.value.upper(), "attempts": len(task.attempts)}
+            if attempt is not None:
+                fields |= {
+                    "compute_source": attempt.source,
+                    "start_time": iso(attempt.started_at),
+                    "complete_time": iso(attempt.ended_at),
+                    "exit_code": attempt.exit_code,
+                    "error_message": attempt.message or None,
+                }
+            out.append(f"  {task_name(task.index)}:\n")
+            out += [f"    {key}: {_scalar(value)}\n" for key, value in fields.items()]
+        if not sweep.tasks:
+            out[1] = "task_assignments: {}\n"
+        _write(self._layout.mapping, "".join(out).encode())
+
+    def _append_log(self, text: str) -> None:
+        if self._log_fd < 0:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            self._log_fd = os.open(self._layout.sweep_log, flags, FILE_MODE)
+        os.write(self._log_fd, text.encode())
+
+    def close(self) -> None:
+        if self._log_fd >= 0:
+            os.close(self._log_fd)
+            self._log_fd = -1
+
+
+def status_of(attempt: Attempt) -> dict[str, Value]:
+    """The fields of `status.yaml`, in the guide's words."""
+    out: dict[str, Value] = {
+        "status": attempt.state.value.upper(),
+        "source": attempt.source,
+        "attempt": attempt.number,
+        "start_time": iso(attempt.started_at),
+        "complete_time": iso(attempt.ended_at),
+        "exit_code": attempt.exit_code,
+    }
+    if attempt.kind:
+        out["kind"] = attempt.kind
+    if attempt.signal is not None:
+        out["signal"] = attempt.signal
+    if attempt.message:
+        out["error_message"] = attempt.message
+    return out
+
+
+def to_yaml(values: Mapping[str, Value]) -> str:
+    """A flat YAML mapping that every YAML 1.1 and 1.2 reader reads back as these values.
+
+    Values are written as JSON, which is YAML; only what the two read differently is left to PyYAML.
+    """
+    return "".join(f"{_key(key)}: {_scalar(value)}\n" for key, value in values.items()) or "{}\n"
+
+
+def _key(key: str) -> str:
+    return key if _PLAIN.match(key) and key.lower() not in _WORDS else _scalar(key)
+
+
+def _scalar(value: Value) -> str:
+    if isinstance(value, str):
+        if _PRINTABLE.match(value):
+            return json.dumps(value)
+        return _by_library(value)
+    if isinstance(value, float):
+        text = repr(value)
+        if "e" in text and "." not in text:  # YAML 1.1 reads 1e-05 as a string
+            text = text.replace("e", ".0e")
+        return text if "n" not in text else _by_library(value)  # inf, nan
+    if isinstance(value, list):
+        return "[" + ", ".join(_scalar(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_scalar(key)}: {_scalar(item)}" for key, item in value.items()) + "}"
+    return json.dumps(value)
+
+
+def _by_library(value: str | float) -> str:
+    import yaml
+
+    text: str = yaml.safe_dump(value, default_style='"' if isinstance(value, str) else None, width=1 << 30)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _failed_entry(task: Task) -> str:
+    attempt = task.attempts[-1]
+    fields: dict[str, Value] = {
+        "source": attempt.source,
+        "attempts": len(task.attempts),
+        "kind": attempt.kind,
+        "exit_code": attempt.exit_code,
+        "error_message": attempt.message,
+        "complete_time": iso(attempt.ended_at),
+    }
+    return f"{task_name(task.index)}:\n" + "".join(f"  {key}: {_scalar(value)}\n" for key, value in fields.items())
+
+
+def _log_line(at: float, text: str) -> str:
+    return f"{iso(at)} {text}\n"
+
+
+def _end_text(end: ev.End) -> str:
+    what = f"{task_name(end.task)} {end.state}"
+    if end.attempt > 1:
+        what += f" (attempt {end.attempt})"
+    if end.kind:
+        what += f": {end.kind}"
+    if end.exit_code is not None:
+        what += f", exit status {end.exit_code}"
+    return f"{what}: {end.message}" if end.message else what
+
+
+def describe(event: ev.Event) -> str:
+    """One line in words, for logs and for the plain output of `--no-ui`."""
+    match event:
+        case ev.SweepCreated():
+            return f"sweep {event.sweep_id} created: {event.total} tasks"
+        case ev.SourceAdded():
+            return f"source {event.source}: {event.slots} slots"
+        case ev.SourceRemoved():
+            return f"source {event.source}: no new tasks"
+        case ev.SourceUnreachable():
+            return f"source {event.source} unreachable: {event.reason}"
+        case ev.SourceReachable():
+            return f"source {event.source} answers again"
+        case ev.EngineStarted():
+            return f"engine started: pid {event.pid} on {event.host} (epoch {event.epoch})"
+        case ev.EngineStopped():
+            return f"engine stopped: {event.reason}"
+        case ev.Launching():
+            return f"launching {_tasks(event.attempts)} on {event.source}"
+        case ev.Running():
+            return f"running {_tasks(event.attempts)}"
+        case ev.Ended():
+            return "; ".join(_end_text(end) for end in event.attempts)
+        case ev.Unknown():
+            return f"{_tasks(event.attempts)} unknown: {event.reason}"
+        case ev.Stray():
+            return f"stray: {'; '.join(_end_text(end) for end in event.attempts)}"
+        case ev.Requeued():
+            return f"{_tasks(event.tasks)} queued again"
+        case ev.DelaysOver():
+            return "delayed tasks are ready"
+        case ev.Cancelling():
+            return f"cancelling {_tasks(event.attempts)} on {event.source}"
+        case ev.Dropped():
+            return f"{_names(event.tasks)} cancelled before launch"
+        case ev.RequestTaken():
+            what = f"{event.verb} {_names(event.tasks)}" if event.tasks else event.verb
+            return f"request: {what}" + (f" by {event.by}" if event.by else "")
+        case ev.RequestRefused():
+            return f"request refused: {event.reason}"
+        case ev.Paused():
+            return f"paused: {event.reason}"
+        case ev.SweepEnded():
+            return f"sweep {event.status}" + (f": {event.reason}" if event.reason else "")
+        case ev.Note():
+            return event.text
+
+
+def _tasks(attempts: tuple[ev.Ref, ...] | tuple[ev.Started, ...] | tuple[ev.Delay, ...]) -> str:
+    return _names(tuple(item.task for item in attempts))
+
+
+def _names(tasks: tuple[int, ...]) -> str:
+    if len(tasks) <= 3:
+        return ", ".join(task_name(task) for task in tasks)
+    return f"{len(tasks)} tasks"
+
+
+def _write(path: str | Path, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+    try:
+        done = 0
+        while done < len(data):
+            done += os.write(fd, data[done:])
+    finally:
+        os.close(fd)

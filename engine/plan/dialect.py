@@ -1,0 +1,82 @@
+"""Which of the three dialects a file is written in: told by its content, and contradictions named, never guessed.
+
+`params`, a list → spawn · `grid`, a mapping, or `paired`, or `sweep:` → HSM · `grid`, a list of entries → MFCL.
+"""
+
+from __future__ import annotations
+
+from .fields import UNMISTAKABLE
+from .model import Dialect, Value
+from .problems import NULL, Findings, did_you_mean, kind_of
+
+_WHAT_A_SWEEP_HAS = "write `params:` with a list of tasks, or `grid:` with lists of values"
+
+
+def tell(data: Value, findings: Findings) -> Dialect | None:
+    """The dialect of a file's content; None, after noting why, if it has none or more than one."""
+    if not isinstance(data, dict):
+        remedy = "put the list under `params:`" if isinstance(data, list) else _WHAT_A_SWEEP_HAS
+        what = "is empty" if data is None else f"must be a mapping, not {kind_of(data)}"
+        findings.error((), f"the top level {what}", remedy=remedy)
+        return None
+    marks = _marks(data)
+    dialects = {dialect for dialect, _ in marks}
+    if len(dialects) > 1:
+        (_, first), (_, second) = marks[0], next(mark for mark in marks if mark[0] != marks[0][0])
+        key = second.split("`")[1]
+        findings.error(
+            (key,), f"{first} and {second} belong to different dialects", remedy="keep one of them"
+        )
+        return None
+    if "sweep" in data and ("grid" in data or "paired" in data):
+        key = "grid" if "grid" in data else "paired"
+        findings.error(
+            (key,), f"`{key}` stands beside `sweep`, which has its own", remedy="move it into `sweep:`"
+        )
+        return None
+    if marks:
+        return marks[0][0]
+    if "grid" in data:
+        value = data["grid"]
+        findings.error(
+            ("grid",),
+            f"must be a mapping of names to lists, not {kind_of(value)}",
+            value=NULL if value is None else value,
+            remedy="write lr: [0.1, 0.01] under it",
+        )
+        return None
+    near = [(key, hint) for key in data if (hint := did_you_mean(key, ("params", "grid", "paired", "sweep")))]
+    if near:
+        findings.error(
+            (near[0][0],), "is unknown, and the file has neither `params` nor `grid`", remedy=near[0][1]
+        )
+    else:
+        findings.error(
+            (), "an empty sweep: the file has neither `params` nor `grid`", remedy=_WHAT_A_SWEEP_HAS
+        )
+    return None
+
+
+def _marks(data: dict[str, Value]) -> list[tuple[Dialect, str]]:
+    marks: list[tuple[Dialect, str]] = []
+    grid = data.get("grid")
+    if "params" in data:
+        marks.append(("spawn", "`params`"))
+    if isinstance(grid, list):
+        marks.append(("mfcl", "`grid` as a list"))
+    elif isinstance(grid, dict) and "params" not in data:
+        marks.append(
+            ("spawn", "`grid` with EC2 fields") if _wants_instances(data) else ("hsm", "`grid` as a mapping")
+        )
+    if "paired" in data:
+        marks.append(("hsm", "`paired`"))
+    if "sweep" in data:
+        marks.append(("hsm", "`sweep`"))
+    return marks
+
+
+def _wants_instances(data: dict[str, Value]) -> bool:
+    """A product over what is plainly a spawn file: its `defaults` or its top level say which instances it wants."""
+    defaults = data.get("defaults")
+    levels = (data, defaults if isinstance(defaults, dict) else {})
+    return any(isinstance(level.get(field), str) for level in levels for field in UNMISTAKABLE)

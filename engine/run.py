@@ -1,0 +1,146 @@
+"""One engine from lock to release, in this process."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+from ..state.disk import LocalDisk
+from ..state.index import SweepIndex
+from ..state.layout import SweepLayout
+from ..state.lock import EngineLock
+from ..state.requests import pending
+from .clock import SteadyClock
+from .command import Renderer
+from .create import entry_of
+from .engine import Engine, Listener
+from .home import Home
+from .sources.registry import SourceSpec, make_source
+from .store import SweepStore
+from .sweep import Sweep
+
+OnSignal = Callable[[Engine, int], None]
+
+
+class Waker:
+    """Lets the loop sleep until a child ends or another signal comes."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        self._old_fd = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        # A handler must be there for the wake-up to be written; the source reaps.
+        self._old_child = signal.signal(signal.SIGCHLD, _ignore)
+
+    def wait(self, seconds: float | None) -> None:
+        readable, _, _ = select.select([self._read], [], [], seconds)
+        if readable:
+            try:
+                os.read(self._read, 4096)
+            except BlockingIOError:
+                pass  # another reader emptied it
+
+    def close(self) -> None:
+        signal.set_wakeup_fd(self._old_fd)
+        signal.signal(signal.SIGCHLD, self._old_child)
+        os.close(self._read)
+        os.close(self._write)
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    return
+
+
+def run_engine(
+    root: Path,
+    *,
+    take_over: bool = False,
+    listeners: Sequence[Listener] = (),
+    on_signal: OnSignal | None = None,
+    on_start: Callable[[Engine], None] | None = None,
+    index: SweepIndex | None = None,
+) -> Sweep:
+    """Run the sweep in `root` until it ends, is idle, or is stopped; returns it as it then is.
+
+    Must be called in the main thread. `on_signal` is called between two rounds for each SIGINT, SIGTERM and SIGHUP
+    that came. Raises `LockHeld`, `LockLost`, `DiskTrouble`, and what `SweepStore.open` raises.
+    """
+    layout = SweepLayout(root)
+    lock = EngineLock(layout.lock)
+    while True:
+        lock.acquire(take_over=take_over)
+        try:
+            sweep = _run_locked(layout, lock, listeners, on_signal, on_start)
+        finally:
+            lock.release()
+        (index or SweepIndex()).put(entry_of(sweep, root))
+        # A request may have come between the last look and the release: then it has no engine but us.
+        if sweep.ended is None or not pending(LocalDisk(), layout.requests):
+            return sweep
+
+
+def _run_locked(
+    layout: SweepLayout,
+    lock: EngineLock,
+    listeners: Sequence[Listener],
+    on_signal: OnSignal | None,
+    on_start: Callable[[Engine], None] | None,
+) -> Sweep:
+    disk = LocalDisk()
+    clock = SteadyClock()
+    store, mended = SweepStore.open(layout.root, disk, clock=lambda: clock())
+    clock = SteadyClock(store.sweep.updated_at)
+    sources = {
+        state.name: make_source(SourceSpec(state.name, state.kind, state.slots, dict(state.options)), layout)
+        for state in store.sweep.sources.values()
+    }
+    renderer = Renderer(
+        store.plan, sweep_id=store.sweep.id, project_dir=store.sweep.project, base_env=os.environ
+    )
+    engine = Engine(
+        store, sources, lock, Home(layout, store.plan), renderer, disk, clock, listeners=listeners
+    )
+    waker = Waker()
+    arrived: list[int] = []
+    handlers = _catch(arrived) if on_signal is not None else {}
+    try:
+        engine.start(mended)
+        if on_start is not None:
+            on_start(engine)
+        pause = engine.step()
+        while not engine.finished:
+            waker.wait(pause)
+            while arrived and on_signal is not None:
+                on_signal(engine, arrived.pop(0))
+            pause = engine.step()
+        engine.finish()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        engine.close()
+        waker.close()
+        disk.close()
+    return engine.sweep
+
+
+def _catch(arrived: list[int]) -> dict[int, signal._HANDLER]:  # pyright: ignore[reportPrivateUsage]
+    def handler(number: int, frame: FrameType | None) -> None:
+        arrived.append(number)
+
+    return {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+
+
+def wait_for(condition: Callable[[], bool], seconds: float, *, every: float = 0.05) -> bool:
+    """Poll until `condition` holds, at most `seconds`; whether it came to hold."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(every)
+    return True

@@ -1,0 +1,96 @@
+"""Reading what the runner left in an attempt's directory: claim and exit. The formats are the runner's (`runner.sh`)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...state.disk import FILE_MODE
+from ...state.layout import CLAIM, EXIT, TIMED_OUT
+from ...state.process import ProcessId, myself
+
+_REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Whose the attempt is. Neither `process` nor `revoked`: the claim was created and its text is not there (yet)."""
+
+    process: ProcessId | None
+    revoked: bool
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the command ended: status as the shell gives it, the runner's flag, the timeout if it was hit, and when."""
+
+    code: int
+    flag: str
+    timed_out: str | None
+    at: float
+
+
+def read_claim(directory: Path) -> Claim | None:
+    """The claim, or None if nobody has made it. Raises `OSError` if the directory cannot be looked at."""
+    path = directory / CLAIM
+    try:
+        text = path.read_text(errors="replace")
+        at = path.stat().st_mtime
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if text.startswith(_REVOKED):
+        return Claim(None, True, at)
+    if not text.endswith("\n"):
+        return Claim(None, False, at)
+    try:
+        return Claim(ProcessId.parse(text), False, at)
+    except ValueError:
+        return Claim(None, False, at)
+
+
+def revoke(directory: Path) -> bool:
+    """Make the claim ourselves, so that no runner ever begins. False if there is one already. Raises `OSError`."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        fd = os.open(directory / CLAIM, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+    except FileExistsError:
+        claim = read_claim(directory)
+        return claim is not None and claim.revoked
+    try:
+        os.write(fd, f"{_REVOKED} by {myself()}\n".encode())
+    finally:
+        os.close(fd)
+    return True
+
+
+def read_outcome(directory: Path) -> Outcome | None:
+    """What the exit file says, or None if there is none or its line is torn."""
+    path = directory / EXIT
+    try:
+        text = path.read_text(errors="replace")
+        at = path.stat().st_mtime
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    words = text.split()
+    if not text.endswith("\n") or len(words) != 3 or words[2] != "end" or not words[0].isdigit():
+        return None
+    try:
+        timed_out = (directory / TIMED_OUT).read_text().strip()
+    except (FileNotFoundError, NotADirectoryError):
+        timed_out = None
+    return Outcome(int(words[0]), words[1], timed_out, at)
+
+
+def last_line(path: Path, width: int = 200) -> str:
+    """The last line of a log that says something, cut to `width`; empty if there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 4096))
+            tail = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    lines = [line.strip() for line in tail.replace("\r", "\n").split("\n") if line.strip()]
+    return lines[-1][:width] if lines else ""

@@ -1,0 +1,70 @@
+"""What a sweep comes to, in a few figures: `status --json`, the last line of `--json`, and the words of `status`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .home import iso
+from .sweep import Sweep, SweepStatus, TaskState
+
+
+def counts(sweep: Sweep) -> dict[str, int]:
+    """Tasks by state; what is cancelling still runs, and counts as running. They add up to the total."""
+    by_state = sweep.counts
+    return {
+        "pending": by_state[TaskState.PENDING],
+        "launching": by_state[TaskState.LAUNCHING],
+        "running": by_state[TaskState.RUNNING] + by_state[TaskState.CANCELLING],
+        "completed": by_state[TaskState.COMPLETED],
+        "failed": by_state[TaskState.FAILED],
+        "cancelled": by_state[TaskState.CANCELLED],
+    }
+
+
+def summary(sweep: Sweep, status: SweepStatus, root: Path) -> dict[str, object]:
+    """The object of `status --json`."""
+    return {
+        "id": sweep.id,
+        "name": sweep.name,
+        "status": status.value,
+        "counts": counts(sweep),
+        "sources": [
+            {
+                "name": source.name,
+                "kind": source.kind,
+                "slots": source.slots,
+                "active": len(source.active),
+                "completed": source.completed,
+                "failed": source.failed,
+                "unreachable_since": iso(source.unreachable_since),
+            }
+            for source in sweep.sources.values()
+        ],
+        "created_at": iso(sweep.created_at),
+        "ended_at": iso(sweep.ended_at),
+        "directory": str(root),
+        "reason": sweep.reason or sweep.pause_reason,
+    }
+
+
+def eta(sweep: Sweep, now: float) -> float | None:
+    """Seconds until the last task ends, if tasks go on as they did: the mean time of an attempt, over the slots in use.
+
+    None while nothing has ended yet, or nothing is left.
+    """
+    left = sweep.total - sweep.done
+    ended = sum(source.completed + source.failed for source in sweep.sources.values())
+    busy = sum(source.busy_seconds for source in sweep.sources.values())
+    if not left or not ended:
+        return None
+    slots = sum(source.slots for source in sweep.sources.values() if not source.removed)
+    if sweep.max_concurrent is not None:
+        slots = min(slots, sweep.max_concurrent)
+    spent = sum(
+        now - attempt.started_at
+        for source in sweep.sources.values()
+        for index in source.active
+        if (attempt := sweep.tasks[index].attempts[-1]).started_at is not None
+    )
+    mean = busy / ended
+    return max(0.0, left * mean - min(spent, sweep.active * mean)) / max(1, min(slots, left))

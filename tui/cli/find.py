@@ -1,0 +1,68 @@
+"""Which sweep does a person mean: an id, a unique beginning of one, a name, a directory, or `latest`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from ...state.documents import DocumentsDamaged
+from ...state.index import IndexEntry, SweepIndex
+from ...state.journal import JournalDamaged
+from ...state.layout import SweepLayout
+from .output import UserError
+
+T = TypeVar("T")
+
+
+def all_entries() -> list[IndexEntry]:
+    """The index, newest first."""
+    try:
+        return SweepIndex().entries()
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def find_sweep(word: str) -> Path:
+    """The directory of the sweep that `word` names. Raises `UserError` in words, with what there is instead."""
+    path = Path(word)
+    if ("/" in word or word in (".", "..")) and SweepLayout(path).document.exists():
+        return path.resolve()
+    entries = all_entries()
+    if not entries:
+        raise UserError("there are no sweeps yet; `spawn-tui launch FILE` makes one, `spawn-tui demo` shows one")
+    if word == "latest":
+        return _existing(entries[0])
+    exact = [entry for entry in entries if entry.id == word]
+    named = [entry for entry in entries if entry.name == word]
+    begun = [entry for entry in entries if entry.id.startswith(word)]
+    for found in (exact, named, begun):
+        if len(found) == 1:
+            return _existing(found[0])
+        if found:
+            ids = ", ".join(entry.id for entry in found[:5])
+            more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+            raise UserError(f'"{word}" names {len(found)} sweeps: {ids}{more}; give more of the id')
+    near = difflib.get_close_matches(word, [e.id for e in entries] + [e.name for e in entries], 1)
+    hint = f'; did you mean "{near[0]}"?' if near else "; `spawn-tui list` shows what there is"
+    raise UserError(f'"{word}" is neither a verb nor a sweep{hint}')
+
+
+def _existing(entry: IndexEntry) -> Path:
+    root = Path(entry.directory)
+    if not SweepLayout(root).document.exists():
+        raise UserError(f"{entry.id}: its directory {root} is gone or holds no sweep")
+    return root
+
+
+def readable(load: Callable[[], T]) -> T:
+    """Call `load`, which opens a sweep; what is wrong with its files becomes a `UserError`."""
+    from ...engine.snapshot import SnapshotError
+
+    try:
+        return load()
+    except (DocumentsDamaged, JournalDamaged, SnapshotError) as error:
+        raise UserError(str(error), status=3) from None
+    except OSError as error:
+        raise UserError(f"{error.filename}: {error.strerror}", status=3) from None

@@ -1,0 +1,153 @@
+"""`status`, `list`, `errors`: what is known of sweeps, without changing anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ...engine.home import iso
+from ...engine.ids import task_name
+from ...engine.snapshot import SnapshotError
+from ...engine.summary import counts, eta, summary
+from ...engine.sweep import FINAL, SweepStatus, TaskState
+from ...engine.viewer import Viewer
+from ...state.documents import DocumentsDamaged
+from ...state.index import IndexEntry, SweepIndex
+from ...state.journal import JournalDamaged
+from ...state.layout import SweepLayout
+from .find import all_entries, find_sweep, readable
+from .output import data, data_json, say
+from .table import print_table
+
+_CHECK = {SweepStatus.COMPLETED: 0, SweepStatus.FAILED: 1, SweepStatus.CANCELLED: 1}
+
+
+@click.command()
+@click.argument("sweep", default="latest")
+@click.option("--sweep-id", help="Another way to name SWEEP.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--check-complete", is_flag=True, help="Exit 0 completed, 1 failed or cancelled, 2 not over, 3 error; print nothing else.")
+def status(sweep: str, sweep_id: str | None, as_json: bool, check_complete: bool) -> int:
+    """Show the state of SWEEP (default: the latest)."""
+    root = find_sweep(sweep_id or sweep)
+    viewer = readable(lambda: Viewer(root))
+    state = viewer.status()
+    if as_json:
+        data_json(summary(viewer.sweep, state, root))
+    elif not check_complete:
+        _print_status(viewer, state)
+    return _CHECK.get(state, 2) if check_complete else 0
+
+
+def _print_status(viewer: Viewer, state: SweepStatus) -> None:
+    from ...engine.plan.durations import format_duration
+
+    sweep = viewer.sweep
+    age = viewer.age()
+    data(f"{sweep.id}  {state}" + (f" ({sweep.reason or sweep.pause_reason})" if sweep.reason or sweep.pause_reason else ""))
+    data(f"  tasks      {', '.join(f'{n} {name}' for name, n in counts(sweep).items() if n) or 'none'} of {sweep.total}")
+    if sweep.unknown_count:
+        data(f"  unknown    {sweep.unknown_count} of the running cannot be asked")
+    left = eta(sweep, sweep.updated_at)
+    end = sweep.ended_at or sweep.updated_at
+    data(f"  created    {iso(sweep.created_at)}, {format_duration(round(end - sweep.created_at))} until the last event")
+    if state not in FINAL:
+        holder = viewer.holder()
+        engine = f"{holder.describe()}, heard from {age:.1f} s ago" if holder and age is not None else "none"
+        data(f"  engine     {engine}")
+        if left is not None:
+            data(f"  left       about {format_duration(round(left))}")
+    for source in sweep.sources.values():
+        away = f", unreachable since {iso(source.unreachable_since)}: {source.unreachable_reason}" if source.unreachable_since else ""
+        data(f"  {source.name:<10} {len(source.active)}/{source.slots} slots busy, {source.completed} completed, {source.failed} failed{away}")
+    data(f"  directory  {viewer.root}")
+    if sweep.failures:
+        say(f"  what failed: spawn-tui errors {sweep.id}")
+    if state is SweepStatus.INTERRUPTED:
+        say(f"  no engine runs; go on with: spawn-tui resume {sweep.id}")
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per sweep and line.")
+@click.option("--rebuild", is_flag=True, help="Make the index anew from the directories it knows and from sweeps/outputs.")
+def list_sweeps(as_json: bool, rebuild: bool) -> int:
+    """List all sweeps, newest first."""
+    if rebuild:
+        _rebuild()
+    rows: list[list[str]] = []
+    for entry in all_entries():
+        try:
+            viewer = Viewer(Path(entry.directory))
+        except (OSError, DocumentsDamaged, SnapshotError, JournalDamaged) as error:
+            state = "missing" if isinstance(error, FileNotFoundError) else "damaged"
+            if as_json:
+                data_json({"id": entry.id, "name": entry.name, "status": state, "counts": {}, "sources": [],
+                           "created_at": iso(entry.created_at), "ended_at": None, "directory": entry.directory,
+                           "reason": str(error)})  # fmt: skip
+            rows.append([entry.id, state, "", "", "", iso(entry.created_at) or ""])
+            continue
+        now = viewer.status()
+        if as_json:
+            data_json(summary(viewer.sweep, now, viewer.root))
+        c = counts(viewer.sweep)
+        rows.append([
+            entry.id, now.value, f"{viewer.sweep.done}/{viewer.sweep.total}", str(c["failed"]), str(c["running"]),
+            iso(viewer.sweep.created_at) or "",
+        ])  # fmt: skip
+    if as_json:
+        return 0
+    if not rows:
+        say("there are no sweeps yet; `spawn-tui launch FILE` makes one, `spawn-tui demo` shows one")
+        return 0
+    print_table(["id", "status", "done", "failed", "running", "created"], rows)
+    return 0
+
+
+def _rebuild() -> None:
+    from ...engine.create import DEFAULT_OUTPUT, entry_of
+
+    index = SweepIndex()
+    try:
+        known = {Path(entry.directory) for entry in index.entries()}
+    except ValueError:
+        known = set[Path]()
+        index.path.unlink()
+    folders = {path.parent for path in known} | {Path.cwd() / DEFAULT_OUTPUT}
+    roots = known | {path.parent for folder in folders for path in folder.glob("*/sweep.json")}
+    found: list[IndexEntry] = []
+    for root in sorted(roots):
+        if SweepLayout(root).document.exists():
+            viewer = readable(lambda root=root: Viewer(root))
+            found.append(entry_of(viewer.sweep, root, viewer.status().value))
+    index.rebuild(found)
+    say(f"spawn-tui: the index holds {len(found)} sweeps")
+
+
+@click.command()
+@click.argument("sweep", default="latest")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per failed task and line.")
+def errors(sweep: str, as_json: bool) -> int:
+    """Show which tasks of SWEEP failed, and why."""
+    viewer = readable(lambda: Viewer(find_sweep(sweep)))
+    rows: list[list[str]] = []
+    for index in viewer.sweep.failures:
+        task = viewer.sweep.tasks[index]
+        attempt = task.attempts[-1]
+        if as_json:
+            data_json({
+                "task": task_name(index), "label": viewer.plan.tasks[index].label, "attempt": attempt.number,
+                "source": attempt.source, "kind": attempt.kind, "exit_code": attempt.exit_code,
+                "signal": attempt.signal, "message": attempt.message, "ended_at": iso(attempt.ended_at),
+                "directory": str(viewer.attempt_dir(index)),
+            })  # fmt: skip
+        code = "" if attempt.exit_code is None else str(attempt.exit_code)
+        rows.append([task_name(index), viewer.plan.tasks[index].label, attempt.kind or "", code, str(attempt.number), attempt.message])
+    if as_json:
+        return 0
+    if not rows:
+        say(f"{viewer.sweep.id}: no task has failed ({viewer.sweep.counts[TaskState.COMPLETED]} completed)")
+        return 0
+    print_table(["task", "name", "kind", "exit", "attempts", "reason"], rows)
+    say(f"  a task's output: spawn-tui logs {viewer.sweep.id} {rows[-1][0]} --stderr")
+    return 0

@@ -1,0 +1,209 @@
+"""The threads that read files, so that the screen never waits for a disk.
+
+Each feed owns what it reads (a viewer's live model, a log's file descriptor) and hands out values that nobody changes
+afterwards. There is no lock and nothing to race for: the model is touched by one thread alone, the screen by another, and
+between them go values. Folding costs O(new events), and a row is copied only when an event spoke of its task.
+
+They are daemon threads, not Textual's workers, because leaving the program joins those: with a hung NFS mount, `q`
+would hang too.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from ..engine import events as ev
+from ..engine.plan.model import PlannedTask
+from .view import ACTIVE_STATES, FINAL_STATUSES, Facts, ParamColumn, TaskRow, param_columns
+
+if TYPE_CHECKING:
+    from ..engine.viewer import News, Viewer
+
+BUSY, QUIET = 0.25, 1.0
+"""Seconds between two looks at a sweep: while something may happen, and when it is over or nobody runs it."""
+SHORTEST = 0.05
+"""No feed hands out more than 20 updates a second, however often it is woken."""
+
+
+class Feed(ABC):
+    """A daemon thread that looks, hands out what is new, and waits until it is time or somebody wakes it."""
+
+    def __init__(self, name: str) -> None:
+        self._wake = threading.Event()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name=f"spawn-{name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look again now."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Hand out nothing more; does not wait for the thread."""
+        self._stopped = True
+        self._wake.set()
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopped
+
+    @abstractmethod
+    def look(self) -> float | None:
+        """Read and hand out what is new; returns the seconds to wait, or None to end."""
+
+    def _run(self) -> None:
+        while not self._stopped:
+            began = time.monotonic()
+            wait = self.look()
+            if wait is None or self._stopped:
+                return
+            self._wake.wait(wait)
+            self._wake.clear()
+            rest = SHORTEST - (time.monotonic() - began)
+            if rest > 0 and not self._stopped:
+                time.sleep(rest)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepLoaded:
+    """The whole sweep, at the start and whenever it had to be read anew."""
+
+    tasks: Sequence[PlannedTask]
+    rows: tuple[TaskRow, ...]
+    facts: Facts
+    columns: tuple[ParamColumn, ...]
+    name_width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the engine made of a request: it took it, or refused it for a reason."""
+
+    request: str
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepChanged:
+    """What is new since the last value: the rows that changed, the sweep as a whole, the engine's answers."""
+
+    rows: tuple[TaskRow, ...]
+    facts: Facts
+    answers: tuple[Answer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SweepTrouble:
+    """The sweep cannot be read, and why. `final`: nobody tries again."""
+
+    text: str
+    final: bool = False
+
+
+SweepNews: TypeAlias = SweepLoaded | SweepChanged | SweepTrouble
+
+
+class SweepFeed(Feed):
+    """Follows one sweep's journal. `tell` is called in this feed's thread."""
+
+    def __init__(self, root: Path, tell: Callable[[SweepNews], None]) -> None:
+        super().__init__("sweep")
+        self._root, self._tell = root, tell
+        self._viewer: Viewer | None = None
+        self._ends: deque[float] = deque()
+        self._facts: Facts | None = None
+        self._troubled = False
+
+    def look(self) -> float | None:
+        # Opening imports half of the engine; here it costs the first picture nothing.
+        from ..engine.snapshot import SnapshotError
+        from ..state.documents import DocumentsDamaged
+        from ..state.journal import JournalDamaged
+
+        try:
+            if self._viewer is None:
+                self._load()
+            else:
+                self._follow(self._viewer)
+        except (JournalDamaged, DocumentsDamaged, SnapshotError) as error:
+            self._tell(SweepTrouble(str(error), final=True))
+            return None
+        except (OSError, ValueError) as error:
+            if self._viewer is None:
+                self._tell(SweepTrouble(_why(self._root, error), final=True))
+                return None
+            self._troubled = True
+            self._tell(SweepTrouble(f"the sweep's directory cannot be read: {error}"))
+            return QUIET
+        facts = self._facts
+        return BUSY if facts and facts.engine and facts.status not in FINAL_STATUSES else QUIET
+
+    def _load(self) -> None:
+        from ..engine.viewer import Viewer
+
+        self._viewer = Viewer(self._root)
+        self._hand_out_all(self._viewer)
+
+    def _hand_out_all(self, viewer: Viewer) -> None:
+        from .rows import RECENT_ENDS, facts, latest_ends, task_row
+
+        sweep, tasks = viewer.sweep, viewer.plan.tasks
+        self._ends = deque(latest_ends(sweep), RECENT_ENDS)
+        self._facts = facts(viewer, tuple(self._ends))
+        rows = tuple(task_row(sweep, task) for task in sweep.tasks)
+        name_width = max((len(task.label) for task in tasks), default=0)
+        self._tell(SweepLoaded(tasks, rows, self._facts, param_columns(tasks), name_width))
+
+    def _follow(self, viewer: Viewer) -> None:
+        from .rows import facts, task_row
+
+        news = viewer.refresh()
+        if news.reloaded or _concerns_all(news):
+            self._hand_out_all(viewer)
+            answers = _answers(news)
+            if answers and self._facts is not None:
+                self._tell(SweepChanged((), self._facts, answers))
+            return
+        rows = tuple(task_row(viewer.sweep, viewer.sweep.tasks[index]) for index in sorted(news.tasks()))
+        self._ends.extend(row.ended_at for row in rows if row.ended_at and row.state not in ACTIVE_STATES)
+        fresh = facts(viewer, tuple(self._ends))
+        if fresh != self._facts or rows or self._troubled:
+            self._facts, self._troubled = fresh, False
+            self._tell(SweepChanged(rows, fresh, _answers(news)))
+
+
+def _concerns_all(news: News) -> bool:
+    """Whether rows may have changed that no event names."""
+    return any(
+        isinstance(record.event, (ev.SourceUnreachable, ev.SourceReachable, ev.DelaysOver))
+        or (isinstance(record.event, ev.RequestTaken) and record.event.verb == "retry" and not record.event.tasks)
+        for record in news.records
+    )
+
+
+def _answers(news: News) -> tuple[Answer, ...]:
+    answers: list[Answer] = []
+    for record in news.records:
+        match record.event:
+            case ev.RequestTaken(request=request):
+                answers.append(Answer(request))
+            case ev.RequestRefused(request=request, reason=reason):
+                answers.append(Answer(request, reason))
+            case _:
+                pass
+    return tuple(answers)
+
+
+def _why(root: Path, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"there is no sweep in {root}"
+    return f"{root}: {error}"

@@ -1,0 +1,79 @@
+"""The signs that stand beside every colour, so that the screen can be read without one; and their ASCII twins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """One set of signs. `states` by task state or sweep status; each is one cell wide."""
+
+    states: dict[str, str]
+    bar_full: str
+    bar_empty: str
+    parts: str
+    """The signs of a segmented bar by `view.SEGMENTS`, so that segments differ without colour."""
+    cursor: str
+    mark: str
+    separator: str
+    ellipsis: str
+    ascending: str
+    descending: str
+    rule: str
+    crumb: str
+
+
+UNICODE = Glyphs(
+    states={
+        "pending": "○",
+        "launching": "◔",
+        "running": "●",
+        "cancelling": "◌",
+        "completed": "✓",
+        "failed": "✗",
+        "cancelled": "⊘",
+        "unknown": "?",
+        "paused": "‖",
+        "interrupted": "!",
+        "missing": "?",
+    },
+    bar_full="━",
+    bar_empty="─",
+    parts="█▓▒░▚╱╌─",
+    cursor="▌",
+    mark="◆",
+    separator="·",
+    ellipsis="…",
+    ascending="↑",
+    descending="↓",
+    rule="─",
+    crumb="›",
+)
+
+ASCII = Glyphs(
+    states={
+        "pending": ".",
+        "launching": "^",
+        "running": ">",
+        "cancelling": "~",
+        "completed": "+",
+        "failed": "x",
+        "cancelled": "-",
+        "unknown": "?",
+        "paused": "=",
+        "interrupted": "!",
+        "missing": "?",
+    },
+    bar_full="#",
+    bar_empty=".",
+    parts="#x-?~>^.",
+    cursor=">",
+    mark="*",
+    separator="-",
+    ellipsis="~",
+    ascending="^",
+    descending="v",
+    rule="-",
+    crumb=">",
+)

@@ -1,0 +1,42 @@
+"""What the feeds' threads and the helpers tell the screens. Each carries a value that nobody changes afterwards."""
+
+from __future__ import annotations
+
+from textual.message import Message
+
+from .asking import Outcome
+from .feed import SweepNews
+from .log_feed import LogNews
+from .sweeps_feed import SweepsNews
+
+
+class SweepTold(Message, bubble=False):
+    """The sweep's feed has something new."""
+
+    def __init__(self, news: SweepNews) -> None:
+        super().__init__()
+        self.news = news
+
+
+class LogTold(Message, bubble=False):
+    """The log's feed has something new."""
+
+    def __init__(self, news: LogNews) -> None:
+        super().__init__()
+        self.news = news
+
+
+class SweepsTold(Message, bubble=False):
+    """The list of sweeps has changed."""
+
+    def __init__(self, news: SweepsNews) -> None:
+        super().__init__()
+        self.news = news
+
+
+class AskedTold(Message, bubble=False):
+    """A request was posted, or could not be."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__()
+        self.outcome = outcome

@@ -1,0 +1,101 @@
+"""From the live model to the values the screen holds. Runs in the feed's thread, the only one that touches the model."""
+
+from __future__ import annotations
+
+import heapq
+from itertools import islice
+
+from ..engine.sweep import ACTIVE, Attempt, Sweep, Task, TaskState
+from ..engine.viewer import Viewer
+from .view import FINAL_STATUSES, Facts, Failure, SourceRow, TaskRow
+
+MAX_FAILURES = 200
+"""Failures shown in their pane; all of them are in the table (`state:failed`)."""
+RECENT_ENDS = 20
+
+
+def task_row(sweep: Sweep, task: Task) -> TaskRow:
+    """The task as it is now."""
+    state = "unknown" if task.state in ACTIVE and sweep.is_unknown(task.index) else task.state.value
+    attempt = task.attempt
+    if attempt is None:
+        return TaskRow(task.index, state, not_before=task.not_before)
+    return TaskRow(
+        task.index, state, attempt.source, attempt.number, attempt.launched_at, attempt.started_at, attempt.ended_at,
+        attempt.exit_code, attempt.signal, attempt.kind or "", attempt.message, task.not_before,
+    )  # fmt: skip
+
+
+def facts(viewer: Viewer, recent_ends: tuple[float, ...]) -> Facts:
+    """The sweep as a whole. O(sources + what is unknown + failures shown)."""
+    sweep = viewer.sweep
+    holder = viewer.holder()
+    status = viewer.status().value
+    counts = {state.value: number for state, number in sweep.counts.items()}
+    counts["unknown"] = 0
+    for index in _unknown(sweep):
+        counts[sweep.tasks[index].state.value] -= 1
+        counts["unknown"] += 1
+    ended = sum(source.completed + source.failed for source in sweep.sources.values())
+    busy = sum(source.busy_seconds for source in sweep.sources.values())
+    reason = sweep.pause_reason if sweep.paused and sweep.ended is None else sweep.reason
+    return Facts(
+        id=sweep.id,
+        name=sweep.name,
+        status=status,
+        total=sweep.total,
+        counts=counts,
+        created_at=sweep.created_at,
+        ended_at=sweep.ended_at if status in FINAL_STATUSES else None,
+        reason=reason,
+        engine=holder.describe() if holder else "",
+        sign_of_life=max(holder.beat_at if holder else 0.0, sweep.updated_at),
+        mean_seconds=busy / ended if ended and busy > 0 else None,
+        recent_ends=recent_ends,
+        sources=tuple(
+            SourceRow(
+                s.name, s.kind, s.slots, len(s.active), s.completed, s.failed, s.removed, s.unreachable_since,
+                s.unreachable_reason,
+            )
+            for s in sweep.sources.values()
+        ),
+        failures=_failures(sweep),
+        note=sweep.notes[-1][1] if sweep.notes else "",
+        paused=sweep.paused,
+    )  # fmt: skip
+
+
+def latest_ends(sweep: Sweep) -> list[float]:
+    """Times of the latest ends of attempts, oldest first. O(tasks)."""
+    ends = (task.attempts[-1].ended_at for task in sweep.tasks if task.attempts)
+    return sorted(heapq.nlargest(RECENT_ENDS, (end for end in ends if end is not None)))
+
+
+def _unknown(sweep: Sweep) -> set[int]:
+    found = set(sweep.unknown)
+    for source in sweep.sources.values():
+        if source.unreachable_since is not None:
+            found |= source.active
+    return found
+
+
+def _failures(sweep: Sweep) -> tuple[Failure, ...]:
+    """Tasks that are failed, and launches that failed though another try was made since; latest first."""
+    found: list[Failure] = []
+    for index in islice(reversed(sweep.failures), MAX_FAILURES):
+        task = sweep.tasks[index]
+        found.append(_failure(task, task.attempts[-1]))
+    for index in islice(reversed(sweep.launch_failures), MAX_FAILURES):
+        task = sweep.tasks[index]
+        if task.state is not TaskState.FAILED:
+            attempt = next(a for a in reversed(task.attempts) if a.kind == "launch_failed")
+            found.append(_failure(task, attempt))
+    found.sort(key=lambda failure: failure.at, reverse=True)
+    return tuple(found[:MAX_FAILURES])
+
+
+def _failure(task: Task, attempt: Attempt) -> Failure:
+    return Failure(
+        task.index, attempt.number, attempt.kind or "exit", attempt.exit_code, attempt.signal, attempt.message,
+        attempt.source, attempt.ended_at or attempt.launched_at, task.state.value,
+    )  # fmt: skip

@@ -1,0 +1,307 @@
+"""What the screens show, as values: rows of tasks and sources, the facts of a sweep, and their order and columns.
+
+Nothing here knows Textual, files or the clock. Values are made by the feed's thread from the live model (`rows.py`) and
+are never changed after, so that the screen may read them at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..engine.plan.model import PlannedTask, Value
+from . import format as fmt
+
+STATES = ("pending", "launching", "running", "cancelling", "unknown", "completed", "failed", "cancelled")
+"""The words a task's state may show as; `unknown` stands for an active task nobody can speak for."""
+ACTIVE_STATES = frozenset({"launching", "running", "cancelling", "unknown"})
+FINAL_STATUSES = frozenset({"completed", "failed", "cancelled"})
+SEGMENTS = ("completed", "failed", "cancelled", "unknown", "cancelling", "running", "launching", "pending")
+"""The order of the progress bar: what is over, what is under way, what waits."""
+
+
+class TaskRow(NamedTuple):
+    """One task as it was when it was looked at. Times are seconds since 1970."""
+
+    index: int
+    state: str = "pending"
+    source: str = ""
+    attempt: int = 0
+    launched_at: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    kind: str = ""
+    message: str = ""
+    not_before: float | None = None
+
+    def elapsed(self, now: float) -> float | None:
+        """Seconds its latest attempt has run; None if it never did."""
+        if self.started_at is None:
+            return None
+        return max(0.0, (self.ended_at if self.ended_at is not None else now) - self.started_at)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """One source as it was when it was looked at."""
+
+    name: str
+    kind: str
+    slots: int
+    busy: int = 0
+    completed: int = 0
+    failed: int = 0
+    removed: bool = False
+    unreachable_since: float | None = None
+    unreachable_reason: str = ""
+
+
+class Failure(NamedTuple):
+    """A failed attempt: what is known of its end, and what its task has come to since (`state`)."""
+
+    index: int
+    attempt: int
+    kind: str
+    exit_code: int | None
+    signal: int | None
+    message: str
+    source: str
+    at: float
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A sweep as a whole, at one moment."""
+
+    id: str
+    name: str
+    status: str
+    total: int
+    counts: dict[str, int]
+    """By the words of `STATES`; what is unknown is counted as that alone."""
+    created_at: float
+    ended_at: float | None = None
+    reason: str = ""
+    """Why it is paused or how it ended, if there is something to say."""
+    engine: str = ""
+    """Who runs it (`pid 4711 on host`); empty if nobody does."""
+    sign_of_life: float = 0.0
+    """The engine's latest heartbeat or event."""
+    mean_seconds: float | None = None
+    """Of the attempts that have ended."""
+    recent_ends: tuple[float, ...] = ()
+    """Times of the latest ends, oldest first."""
+    sources: tuple[SourceRow, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    """Latest first."""
+    note: str = ""
+    """The latest thing worth telling."""
+    paused: bool = False
+    """No new launches, whatever the status says (an interrupted sweep may be paused too)."""
+
+    @property
+    def done(self) -> int:
+        return sum(self.counts.get(state, 0) for state in ("completed", "failed", "cancelled"))
+
+    @property
+    def active(self) -> int:
+        return sum(self.counts.get(state, 0) for state in ACTIVE_STATES)
+
+    def elapsed(self, now: float) -> float:
+        return max(0.0, (self.ended_at or now) - self.created_at)
+
+    def throughput(self, now: float) -> float | None:
+        """Ends per second over the latest ends; sinks while nothing ends. None without a measure."""
+        if len(self.recent_ends) < 2 or self.status in FINAL_STATUSES or not self.active:
+            return None
+        span = now - self.recent_ends[0]
+        return (len(self.recent_ends) - 1) / span if span > 0 else None
+
+    def eta(self, now: float) -> float | None:
+        """Seconds until all is done if it goes on as now: waiting work over the slots in use. None without a measure."""
+        if self.mean_seconds is None or not self.active or self.status != "running":
+            return None
+        # An attempt under way is half done on average; what runs longer than the mean is about to end.
+        work = self.counts.get("pending", 0) * self.mean_seconds + self.active * self.mean_seconds / 2
+        return work / self.active
+
+
+# --- order -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """By which column, and whether from the far end. `param:` leads a parameter's key."""
+
+    column: str = "#"
+    reverse: bool = False
+
+
+_RANK = {state: place for place, state in enumerate(
+    ("failed", "unknown", "cancelling", "running", "launching", "pending", "completed", "cancelled"))}  # fmt: skip
+Key = tuple[int, float, str]
+"""Missing last, numbers before text: values of one column may be of several types."""
+
+
+def _key(item: Value) -> Key:
+    if item is None or item == "":
+        return (2, 0.0, "")
+    if isinstance(item, bool):
+        return (0, float(item), "")
+    if isinstance(item, (int, float)):
+        return (0, float(item), "") if item == item else (2, 0.0, "")
+    return (1, 0.0, item if isinstance(item, str) else fmt.value(item))
+
+
+def sort_key(column: str, tasks: Sequence[PlannedTask], now: float) -> Callable[[TaskRow], Key]:
+    """The value of `column` in a row, as something that can be compared with any other."""
+    if column.startswith("param:"):
+        name = column.removeprefix("param:")
+        return lambda row: _key(tasks[row.index].params.get(name))
+    plain: dict[str, Callable[[TaskRow], Key]] = {
+        "#": lambda row: (0, float(row.index), ""),
+        "name": lambda row: _key(tasks[row.index].label),
+        "state": lambda row: (0, float(_RANK.get(row.state, 9)), ""),
+        "source": lambda row: _key(row.source),
+        "try": lambda row: (0, float(row.attempt), ""),
+        "time": lambda row: _key(row.elapsed(now)),
+        "exit": lambda row: _key(row.exit_code if row.exit_code is not None else row.kind),
+    }
+    return plain.get(column, plain["#"])
+
+
+def arrange(
+    rows: Sequence[TaskRow],
+    tasks: Sequence[PlannedTask],
+    sort: Sort,
+    keep: Callable[[TaskRow], bool] | None,
+    now: float,
+) -> Sequence[int]:
+    """The indices of the rows that `keep` lets through, in the order of `sort`; ties in the plan's order.
+
+    Without either it is a range: nothing is stored for 100,000 rows.
+    """
+    if keep is None and sort.column == "#":
+        return range(len(rows) - 1, -1, -1) if sort.reverse else range(len(rows))
+    chosen = [row for row in rows if keep(row)] if keep is not None else list(rows)
+    if sort.column != "#":
+        key = sort_key(sort.column, tasks, now)
+        missing = [row for row in chosen if key(row)[0] == 2]
+        chosen = sorted((row for row in chosen if key(row)[0] != 2), key=key, reverse=sort.reverse) + missing
+    elif sort.reverse:
+        chosen.reverse()
+    return [row.index for row in chosen]
+
+
+# --- columns -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ParamColumn:
+    """A parameter that may become a column: its key, the width of its widest value (or name), whether it varies."""
+
+    key: str
+    width: int
+    varies: bool
+    numeric: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the task table. `key` is also what it is sorted by."""
+
+    key: str
+    title: str
+    width: int
+    right: bool = False
+
+
+MAX_PARAM = 18
+MAX_NAME = 28
+_GAP = 2
+
+
+def param_columns(tasks: Sequence[PlannedTask]) -> tuple[ParamColumn, ...]:
+    """Every parameter of the sweep, those that vary first, each group in the plan's order. O(tasks x parameters)."""
+    first: dict[str, Value] = {}
+    seen: dict[str, int] = {}
+    widths: dict[str, int] = {}
+    varies: set[str] = set()
+    numeric: dict[str, bool] = {}
+    for task in tasks:
+        for key, item in task.params.items():
+            if key not in first:
+                first[key], seen[key], widths[key] = item, 0, len(key)
+                numeric[key] = True
+            seen[key] += 1
+            if item is not first[key] and item != first[key]:
+                varies.add(key)
+            if widths[key] < MAX_PARAM:
+                widths[key] = max(widths[key], len(fmt.value(item)))
+            if not isinstance(item, (int, float)) or isinstance(item, bool):
+                numeric[key] = False
+    columns = [
+        ParamColumn(key, min(widths[key], MAX_PARAM), key in varies or seen[key] < len(tasks), numeric[key])
+        for key in first
+    ]
+    return tuple(sorted(columns, key=lambda column: not column.varies))
+
+
+def choose_columns(
+    width: int, total: int, label_width: int, source_width: int, params: Sequence[ParamColumn]
+) -> tuple[Column, ...]:
+    """The columns that fit into `width` cells, most telling first; always the number and the state.
+
+    `label_width`: of the widest name, 0 if no task has one. `source_width`: of the widest source's name.
+    """
+    number = Column("#", "#", max(3, len(str(total))), right=True)
+    state = Column("state", "state", 12)
+    left = width - number.width - state.width - 2 * _GAP
+    chosen = {"#": number, "state": state}
+
+    def add(column: Column, *, leave: int = 0) -> bool:
+        nonlocal left
+        if column.width + _GAP + leave > left:
+            return False
+        left -= column.width + _GAP
+        chosen[column.key] = column
+        return True
+
+    if label_width:
+        add(Column("name", "name", min(max(label_width, 4), MAX_NAME, max(8, width // 4))))
+    varying = [column for column in params if column.varies]
+    add(Column("time", "time", 6, right=True))
+    add(Column("exit", "exit", 6), leave=6)
+    # The first parameters that vary say more than where a task ran, unless there is room for both.
+    wanted = sum(column.width + _GAP for column in varying[:3])
+    add(Column("try", "try", 3, right=True), leave=min(wanted, max(0, left - 5)) if width < 60 else 0)
+    if source_width:
+        add(Column("source", "source", min(max(source_width, 6), 16)), leave=min(wanted, 18) if width < 90 else 0)
+    fitting: list[Column] = []
+    for param in params:
+        column = Column(f"param:{param.key}", param.key, param.width, right=param.numeric)
+        if not add(column):
+            break
+        fitting.append(column)
+    order = ["#", "name", "state", "source", "try", "time", "exit"]
+    return (*(chosen[key] for key in order if key in chosen), *fitting)
+
+
+def split_bar(counts: dict[str, int], total: int, width: int) -> list[tuple[str, int]]:
+    """The cells of a progress bar: `width` shared out by `SEGMENTS`. What is there at all gets a cell if there is room."""
+    present = [(state, counts.get(state, 0)) for state in SEGMENTS if counts.get(state, 0) > 0]
+    if not present or total <= 0 or width <= 0:
+        return [("pending", max(0, width))]
+    cells = [max(1, int(number * width / total)) for _, number in present]
+    # Rounding leaves a few cells over or owing: the widest segments settle it.
+    while sum(cells) != width:
+        step = 1 if sum(cells) < width else -1
+        place = max(range(len(cells)), key=lambda i: (present[i][1] / total * width - cells[i]) * step)
+        if cells[place] + step < 0:
+            break
+        cells[place] += step
+    return [(state, size) for (state, _), size in zip(present, cells, strict=True) if size]

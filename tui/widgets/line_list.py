@@ -1,0 +1,181 @@
+"""What the tables and lists have in common: a cursor over items that are painted when they are seen, and only then."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.style import Style
+from textual import events
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from ..bindings import CHOOSE, MOVES
+from ..glyphs import UNICODE, Glyphs
+from ..view import STATES
+from .paint import Span, strip
+
+if TYPE_CHECKING:
+    from ..app import SpawnApp
+
+_STYLES = (*(f"state--{state}" for state in STATES), "state--paused", "state--interrupted", "state--missing",
+           "text--muted", "text--faint", "text--strong", "text--error", "text--head", "row--cursor", "row--mark")  # fmt: skip
+
+
+class LineList(ScrollView, can_focus=True):
+    """Items of `item_height` lines each under `head_height` lines that stay. A repaint costs what is visible.
+
+    Who derives from it says how many items there are and paints one line of one item.
+    """
+
+    BINDINGS = [*MOVES, *CHOOSE]
+    COMPONENT_CLASSES: ClassVar[set[str]] = set(_STYLES)
+    item_height = 1
+    head_height = 0
+
+    cursor: reactive[int] = reactive(0, repaint=False)
+
+    class Moved(Message):
+        """The cursor is on another item."""
+
+        def __init__(self, sender: LineList) -> None:
+            super().__init__()
+            self.sender = sender
+
+        @property
+        def control(self) -> LineList:
+            return self.sender
+
+    class Chosen(Moved):
+        """`enter` or a second click on an item."""
+
+    # -- for those who derive -------------------------------------------------------------------------------------
+
+    @property
+    def count(self) -> int:
+        """The number of items."""
+        raise NotImplementedError
+
+    def paint(self, position: int, line: int) -> list[Span]:
+        """Line `line` (from 0) of the item at `position`, without the cursor."""
+        raise NotImplementedError
+
+    def paint_head(self, line: int) -> list[Span]:
+        return []
+
+    def paint_empty(self, line: int) -> list[Span]:
+        """What stands there when there are no items."""
+        return []
+
+    # -- what they use --------------------------------------------------------------------------------------------
+
+    @property
+    def glyphs(self) -> Glyphs:
+        app: SpawnApp | object = self.app
+        return getattr(app, "glyphs", UNICODE)
+
+    def look(self, name: str) -> Style:
+        """A component's own style, to be laid over the line's."""
+        return self.get_component_rich_style(name, partial=True)
+
+    def items_changed(self) -> None:
+        """The items are others, or their number is."""
+        height = self.head_height + self.count * self.item_height
+        if self.virtual_size.height != height:
+            self.virtual_size = Size(0, height)
+        if self.cursor >= self.count:
+            self.cursor = max(0, self.count - 1)
+        self.refresh()
+
+    # -- painting -------------------------------------------------------------------------------------------------
+
+    def render_line(self, y: int) -> Strip:
+        width, base = self.size.width, self.rich_style
+        if y < self.head_height:
+            return strip(self.paint_head(y), width, base)
+        position, line = divmod(y - self.head_height + self.scroll_offset.y, self.item_height)
+        if position >= self.count:
+            if self.count == 0:
+                return strip(self.paint_empty(y - self.head_height), width, base)
+            return Strip.blank(width, base)
+        spans = self.paint(position, line)
+        if position != self.cursor:
+            return strip([(" ", Style.null()), *spans], width, base)
+        focused = self.has_focus
+        row = base + self.look("row--cursor")
+        edge = self.glyphs.cursor if focused else " "
+        return strip([(edge, self.look("row--mark")), *spans], width, row)
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self.refresh()
+
+    # -- the cursor -----------------------------------------------------------------------------------------------
+
+    def validate_cursor(self, cursor: int) -> int:
+        return max(0, min(cursor, self.count - 1))
+
+    def watch_cursor(self, old: int, new: int) -> None:
+        if old == new:
+            return
+        self._repaint_item(old)
+        self._repaint_item(new)
+        self.show_cursor()
+        self.post_message(self.Moved(self))
+
+    def show_cursor(self) -> None:
+        """Scroll so that the item under the cursor is seen whole."""
+        visible = self.size.height - self.head_height
+        if visible <= 0:
+            return
+        top = self.cursor * self.item_height
+        offset = self.scroll_offset.y
+        if top < offset:
+            self.scroll_to(y=top, animate=False)
+        elif top + self.item_height > offset + visible:
+            self.scroll_to(y=top + self.item_height - visible, animate=False)
+
+    def _repaint_item(self, position: int) -> None:
+        y = self.head_height + position * self.item_height - self.scroll_offset.y
+        self.refresh(Region(0, y, self.size.width, self.item_height))
+
+    def on_resize(self) -> None:
+        self.items_changed()
+        self.show_cursor()
+
+    def on_focus(self) -> None:
+        self._repaint_item(self.cursor)
+
+    def on_blur(self) -> None:
+        self._repaint_item(self.cursor)
+
+    def on_click(self, event: events.Click) -> None:
+        place = event.get_content_offset(self)
+        if place is None or place.y < self.head_height:
+            return
+        position = (place.y - self.head_height + self.scroll_offset.y) // self.item_height
+        if position < self.count:
+            if position == self.cursor and event.chain > 1:
+                self.post_message(self.Chosen(self))
+            self.cursor = position
+
+    # -- actions --------------------------------------------------------------------------------------------------
+
+    def action_move(self, step: int) -> None:
+        self.cursor += step
+
+    def action_first(self) -> None:
+        self.cursor = 0
+
+    def action_last(self) -> None:
+        self.cursor = self.count - 1
+
+    def action_page(self, part: float) -> None:
+        lines = max(1, self.size.height - self.head_height)
+        self.cursor += round(part * max(1, lines // self.item_height)) or (1 if part > 0 else -1)
+
+    def action_choose(self) -> None:
+        if self.count:
+            self.post_message(self.Chosen(self))

@@ -1,0 +1,142 @@
+"""The table of tasks: made for 100,000 rows, of which only those in sight cost anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.style import Style
+from textual.reactive import reactive
+
+from .. import format as fmt
+from ..model import SweepModel
+from ..view import Column, Sort, TaskRow, choose_columns
+from .line_list import LineList
+from .paint import Span, fit
+
+_GAP = "  "
+_NONE = Style.null()
+
+
+class TaskTable(LineList):
+    """Shows the model's rows in the order it was given. The cursor stays with its task when the order changes."""
+
+    head_height = 1
+    sort: reactive[Sort] = reactive(Sort())
+
+    def __init__(self, model: SweepModel, *, id: str) -> None:
+        super().__init__(id=id)
+        self._model = model
+        self._order: Sequence[int] = range(0)
+        self._columns: tuple[Column, ...] = ()
+        self.marks: set[int] = set()
+        self.now = 0.0
+        self.empty = ""
+
+    # -- what it shows --------------------------------------------------------------------------------------------
+
+    @property
+    def count(self) -> int:
+        return len(self._order)
+
+    @property
+    def order(self) -> Sequence[int]:
+        return self._order
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return self._columns
+
+    @property
+    def task(self) -> int | None:
+        """The index of the task under the cursor."""
+        return self._order[self.cursor] if self._order else None
+
+    def show(self, order: Sequence[int]) -> None:
+        """Show the rows in this order, the cursor on the task it was on, if that is still there."""
+        if order is not self._order and order != self._order:
+            task = self.task
+            self._order = order
+            if task is not None and task in order:
+                self.set_reactive(LineList.cursor, order.index(task))
+            elif self.cursor >= len(order):
+                self.set_reactive(LineList.cursor, max(0, len(order) - 1))
+            if self.task != task:
+                self.post_message(self.Moved(self))
+            self.items_changed()
+            self.show_cursor()
+        else:
+            self.items_changed()
+
+    def go_to(self, task: int) -> bool:
+        """Put the cursor on the task, if it is among those shown."""
+        if task not in self._order:
+            return False
+        self.cursor = self._order.index(task)
+        return True
+
+    def items_changed(self) -> None:
+        model = self._model
+        facts = model.facts
+        sources = max((len(source.name) for source in facts.sources), default=0) if facts else 0
+        self._columns = choose_columns(
+            self.size.width - 2, len(model.rows), model.name_width, sources, model.params
+        )
+        super().items_changed()
+
+    def tick(self) -> None:
+        """Time has passed: what runs is repainted."""
+        top = self.scroll_offset.y
+        for position in range(top, min(self.count, top + self.size.height)):
+            row = self._model.rows[self._order[position]]
+            if row.started_at is not None and row.ended_at is None:
+                self._repaint_item(position)
+
+    # -- painting -------------------------------------------------------------------------------------------------
+
+    def paint_head(self, line: int) -> list[Span]:
+        head, glyphs = self.look("text--head"), self.glyphs
+        spans: list[Span] = [("  ", head)]
+        for column in self._columns:
+            title = column.title
+            if column.key == self.sort.column and (self.sort.reverse or column.key != "#"):
+                sign = glyphs.descending if self.sort.reverse else glyphs.ascending
+                title = f"{fit(title, min(len(title), column.width - 1), ellipsis=glyphs.ellipsis)}{sign}"
+            spans += [(fit(title, column.width, right=column.right, ellipsis=glyphs.ellipsis), head), (_GAP, head)]
+        return spans
+
+    def paint_empty(self, line: int) -> list[Span]:
+        return [(f"  {self.empty}", self.look("text--muted"))] if line == 1 and self.empty else []
+
+    def paint(self, position: int, line: int) -> list[Span]:
+        row = self._model.rows[self._order[position]]
+        glyphs = self.glyphs
+        marked = row.index in self.marks
+        spans: list[Span] = [(glyphs.mark if marked else " ", self.look("row--mark"))]
+        waiting = row.state == "pending"
+        plain = self.look("text--muted") if waiting else _NONE
+        for column in self._columns:
+            text, style = self._cell(row, column, plain)
+            spans.append((fit(text, column.width, right=column.right, ellipsis=glyphs.ellipsis) + _GAP, style))
+        return spans
+
+    def _cell(self, row: TaskRow, column: Column, plain: Style) -> Span:
+        match column.key:
+            case "#":
+                return str(row.index + 1), self.look("text--muted")
+            case "name":
+                return fmt.clean(self._model.tasks[row.index].label), plain
+            case "state":
+                return f"{self.glyphs.states[row.state]} {row.state}", self.look(f"state--{row.state}")
+            case "source":
+                return fmt.clean(row.source), self.look("text--muted")
+            case "try":
+                return str(row.attempt or ""), plain if row.attempt > 1 else self.look("text--muted")
+            case "time":
+                return fmt.duration(row.elapsed(self.now)), plain
+            case "exit":
+                style = self.look("state--failed") if row.state == "failed" else self.look("text--muted")
+                return fmt.short_ending(row.kind, row.exit_code, row.signal), style
+            case _:
+                params = self._model.tasks[row.index].params
+                key = column.key.removeprefix("param:")
+                return (fmt.value(params[key]) if key in params else ""), plain

@@ -1,0 +1,155 @@
+"""What a person may ask of a sweep: the request, the question that states its exact effect, and the same as a command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ..engine.ids import task_name
+from . import format as fmt
+from .view import Facts, SourceRow, TaskRow
+
+WishVerb = Literal["cancel", "pause", "resume", "retry", "slots", "start"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """`verb` is the request's, or `start` for an engine alone. `tasks` empty: all (`retry`: all that failed)."""
+
+    verb: WishVerb
+    what: str
+    """As in "asked the engine to …"."""
+    command: str
+    """The command that does the same."""
+    tasks: tuple[int, ...] = ()
+    source: str = ""
+    value: int = 0
+    force: bool = False
+    question: str = ""
+    """Asked before it is done; empty if it needs no asking."""
+    detail: str = ""
+    yes: str = ""
+
+
+def cancel_tasks(facts: Facts, rows: Sequence[TaskRow], now: float, *, force: bool = False) -> Wish | None:
+    """Cancel these tasks; None if none of them can be."""
+    able = [row for row in rows if row.state in _cancellable(force)]
+    if not able:
+        return None
+    return Wish(
+        "cancel",
+        f"{'kill' if force else 'cancel'} {_named(able)}",
+        f"spawn-tui cancel {facts.id} --tasks {fmt.task_numbers([row.index for row in able])}" + " --force" * force,
+        tasks=tuple(row.index for row in able),
+        force=force,
+        question=_question("Kill" if force else "Cancel", able, now),
+        detail=_cancel_detail(able, force),
+        yes="Kill" if force else "Cancel tasks" if len(able) > 1 else "Cancel task",
+    )
+
+
+def cancel_sweep(facts: Facts, rows: Iterable[TaskRow], now: float, *, force: bool = False) -> Wish | None:
+    """Cancel all that is left; None if nothing is."""
+    able = [row for row in rows if row.state in _cancellable(force)]
+    if not able:
+        return None
+    return Wish(
+        "cancel",
+        "cancel the sweep",
+        f"spawn-tui cancel {facts.id}" + " --force" * force,
+        force=force,
+        question=_question("Cancel the whole sweep:", able, now),
+        detail=_cancel_detail(able, force),
+        yes="Cancel sweep",
+    )
+
+
+def retry_tasks(facts: Facts, rows: Sequence[TaskRow]) -> Wish | None:
+    """Run these again, of those that failed or were cancelled; None if none did."""
+    able = [row for row in rows if row.state in ("failed", "cancelled")]
+    if not able:
+        return None
+    numbers = fmt.task_numbers([row.index for row in able])
+    return Wish(
+        "retry",
+        f"retry {_named(able)}",
+        f"spawn-tui resume {facts.id} --tasks {numbers}",
+        tasks=tuple(row.index for row in able),
+        question=f"Run {_counted(able, _FAILED)} again?",
+        detail="Each gets a new attempt; what earlier attempts left is kept.",
+        yes="Retry",
+    )
+
+
+def retry_failed(facts: Facts) -> Wish | None:
+    """Run all again that failed."""
+    number = facts.counts.get("failed", 0)
+    if not number:
+        return None
+    return Wish(
+        "retry",
+        f"retry {fmt.plural(number, 'failed task')}",
+        f"spawn-tui resume {facts.id} --retry-failed",
+        question=f"Run {'the' if number == 1 else 'all'} {fmt.plural(number, 'failed task')} again?",
+        detail="Each gets a new attempt; what earlier attempts left is kept.",
+        yes="Retry",
+    )
+
+
+def pause(facts: Facts) -> Wish:
+    return Wish("pause", "pause the sweep", f"spawn-tui pause {facts.id}")
+
+
+def resume(facts: Facts) -> Wish:
+    """Go on launching; a sweep without an engine gets one."""
+    verb: WishVerb = "resume" if facts.paused else "start"
+    return Wish(verb, "resume the sweep", f"spawn-tui resume {facts.id}")
+
+
+def slots(source: SourceRow, value: int) -> Wish:
+    """Let a source hold `value` attempts at a time."""
+    return Wish("slots", f"give {source.name} {fmt.plural(value, 'slot')}", "", source=source.name, value=value)
+
+
+def _cancellable(force: bool) -> tuple[str, ...]:
+    ordinary = ("pending", "launching", "running", "unknown")
+    return (*ordinary, "cancelling") if force else ordinary
+
+
+_FAILED = (("failed", ("failed",)), ("cancelled", ("cancelled",)))
+_LEFT = (
+    ("running", ("launching", "running", "unknown")),
+    ("cancelling", ("cancelling",)),
+    ("waiting", ("pending",)),
+)
+
+
+def _counted(rows: Sequence[TaskRow], groups: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
+    """`3 running and 12 waiting tasks`, or one task by its name."""
+    parts: list[str] = []
+    for word, states in groups:
+        number = sum(1 for row in rows if row.state in states)
+        if number:
+            parts.append(f"{number:,} {word}")
+    if len(rows) == 1:
+        return f"{parts[0].removeprefix('1 ')} {task_name(rows[0].index)}"
+    return f"{' and '.join(filter(None, (', '.join(parts[:-1]), parts[-1])))} tasks"
+
+
+def _question(verb: str, rows: Sequence[TaskRow], now: float) -> str:
+    done = sum(row.elapsed(now) or 0.0 for row in rows if row.state != "pending")
+    work = f" ({fmt.task_hours(done)} done)" if done else ""
+    return f"{verb} {_counted(rows, _LEFT)}{work}?"
+
+
+def _cancel_detail(rows: Sequence[TaskRow], force: bool) -> str:
+    if force:
+        return "Processes are killed at once (KILL), without time to save anything."
+    if any(row.state != "pending" for row in rows):
+        return "Running processes are asked to end (TERM) and killed after 10 s."
+    return "They have not started; nothing is lost."
+
+
+def _named(rows: Sequence[TaskRow]) -> str:
+    return task_name(rows[0].index) if len(rows) == 1 else fmt.plural(len(rows), "task")
