@@ -1,6 +1,7 @@
 """From a task's parameters to what is executed: arguments, environment, directory, files.
 
-Values travel as arguments and as environment variables, never as text that a shell reads (see `plan/shell.py`).
+Values travel as arguments and as environment variables, never as text that a shell reads (see
+`plan/shell.py`).
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from dataclasses import dataclass, field
 
 from .ids import task_name
 from .plan import hydra
+from .plan.compiled import compile_command, names_params_file, parameter_names
 from .plan.environ import OURS, variables_of
 from .plan.model import Plan, PlannedTask, Value
 from .plan.problems import PlanError, Problem
 from .plan.runnable import why_not_runnable_here
-from .plan.compiled import compile_command, names_params_file, parameter_names
 from .plan.shell import Script, ShellProblem, Words
 from .plan.template import compile_text
 from .plan.torchrun import run_directory_overrides, torchrun_words
@@ -44,11 +45,12 @@ class Invocation:
 
 
 class Renderer:
-    """Renders the tasks of one plan. What all tasks share is worked out once, so that one task costs microseconds.
+    """Renders the tasks of one plan. What all tasks share is worked out once, so that one task costs
+    microseconds.
 
-    `base_env` is the environment `launch` was called in: a variable that exists there is not replaced by a parameter's
-    upper-case alias (`PARAM_<key>` always works). Raises PlanError if the command cannot be run safely as written, or
-    if a task's arguments or environment are more than the operating system takes.
+    `base_env` is the environment `launch` was called in: a variable that exists there is not replaced by a
+    parameter's upper-case alias (`PARAM_<key>` always works). Raises PlanError if the command cannot be run
+    safely as written, or if a task's arguments or environment are more than the operating system takes.
     """
 
     def __init__(self, plan: Plan, *, sweep_id: str, project_dir: str, base_env: Mapping[str, str]) -> None:
@@ -76,8 +78,8 @@ class Renderer:
     ) -> Invocation:
         """What attempt `attempt` (from 1) of the task at `index` (from 0) executes.
 
-        `task_dir` is the attempt's own directory, `previous_dir` that of the attempt before it, if there was one.
-        Raises PlanError if the plan has no command that can run here.
+        `task_dir` is the attempt's own directory, `previous_dir` that of the attempt before it, if there was
+        one. Raises PlanError if the plan has no command that can run here.
         """
         task = self._plan.tasks[index]
         params = task.params
@@ -145,7 +147,7 @@ class Renderer:
         shown = self.render(index, task_dir=task_dir, attempt=attempt, previous_dir=None, source=source)
         return shlex.join(shown.argv)
 
-    # -- once for a plan ------------------------------------------------------------------------------------------
+    # -- once for a plan --------------------------------------------------------------------------------
 
     def _compile(self, known: Collection[str]) -> None:
         plan = self._plan
@@ -176,7 +178,8 @@ class Renderer:
         fixed = len(json.dumps([self._plan.command, dict(self._plan.env)]))
         for index, task in enumerate(self._plan.tasks):
             rough = fixed + sum([_rough_size(value) for value in task.params.values()])
-            # Each value is in the environment twice and may be named in the command; a character has up to 4 bytes.
+            # Each value is in the environment twice and may be named in the command; a character has up to 4
+            # bytes.
             if rough * 4 >= ENTRY_LIMIT or (base + 12 * rough) >= TOTAL_LIMIT:
                 self._measure(index, base)
 
@@ -198,14 +201,14 @@ class Renderer:
         if total > TOTAL_LIMIT:
             raise self._error(
                 task_name(index),
-                f"its arguments and environment have {total} bytes, more than the {TOTAL_LIMIT} a program can be given",
+                f"has {total} bytes of arguments and environment; a program can be given {TOTAL_LIMIT}",
                 "write the data to a file and pass its name",
             )
 
     def _error(self, key: str, message: str, remedy: str) -> PlanError:
         return PlanError((Problem(self._plan.name, None, key, "", message, remedy),))
 
-    # -- for each task --------------------------------------------------------------------------------------------
+    # -- for each task ----------------------------------------------------------------------------------
 
     def _argv(self, look: Look, extra: list[str]) -> tuple[str, ...]:
         script = self._script
@@ -251,7 +254,7 @@ def _fills(compiled: Words) -> tuple[Fill, ...]:
 
 
 def _flags(params: Mapping[str, Value], texts: dict[str, str]) -> list[str]:
-    """`--key value` for each parameter; null is left out, and a value like `-1` is tied to its key with `=`."""
+    """`--key value` for each parameter; null is left out, a value like `-1` is tied to its key with `=`."""
     words: list[str] = []
     for key, value in params.items():
         if value is None:

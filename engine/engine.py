@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Protocol
 
 from ..state.disk import Disk
@@ -42,7 +41,8 @@ class Lock(Protocol):
 class HomeWriter(Protocol):
     """What the engine asks of the readable tree (`Home`)."""
 
-    def prepare(self, index: int, number: int, files: Mapping[str, str]) -> Path: ...
+    def prepare(self, index: int, number: int, files: Mapping[str, str]) -> None: ...
+    def repair(self, sweep: Sweep) -> None: ...
     def record(self, sweep: Sweep, records: Sequence[ev.Record]) -> None: ...
     def refresh(self, sweep: Sweep) -> None: ...
     def close(self) -> None: ...
@@ -114,7 +114,10 @@ class Engine:
         """Say that this engine is here, then take over what earlier ones launched."""
         events: list[ev.Event] = [ev.Note(text) for text in notes]
         events.append(ev.EngineStarted(self.sweep.epoch + 1, host_name(), os.getpid()))
+        clean = not self.sweep.engine_pid
         self._commit(events)
+        if not clean:
+            self.home.repair(self.sweep)
         self.home.refresh(self.sweep)
         for name in self.sources:
             self._adopt(name)

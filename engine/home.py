@@ -18,9 +18,10 @@ from ..state.layout import PARAMS, RESULTS, STATUS, SweepLayout
 from . import events as ev
 from .ids import task_name
 from .plan.model import Plan, Value
-from .sweep import Attempt, Sweep, Task, TaskState
+from .sweep import ENDED, Attempt, Sweep, Task
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_SIMPLE = re.compile(r"[A-Za-z0-9_.:/+ -]*\Z")
 _PRINTABLE = re.compile(r"[\x20-\x7e]*\Z")
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf"})
 
@@ -36,6 +37,7 @@ class Home:
     def __init__(self, layout: SweepLayout, plan: Plan) -> None:
         self._layout = layout
         self._plan = plan
+        self._attempts, self._tasks = str(layout.attempts), str(layout.tasks)
         self._log_fd = -1
 
     def create(self, config_text: bytes) -> None:
@@ -46,16 +48,16 @@ class Home:
         _write(layout.runner, Path(__file__).with_name("runner.sh").read_bytes())
         _write(layout.config, config_text)
 
-    def prepare(self, index: int, number: int, files: Mapping[str, str]) -> Path:
+    def prepare(self, index: int, number: int, files: Mapping[str, str]) -> None:
         """Make the directory of an attempt that is about to be launched, and point the task's link to it.
 
         May be done again for the same attempt. Raises `OSError`.
         """
+        # On the way of every task: strings, for a Path costs more than the system call it serves.
         name = task_name(index)
-        directory = self._layout.attempt(name, number)
-        path = str(directory)
+        path = f"{self._attempts}/{name}.{number}"
         try:
-            os.mkdir(path, DIR_MODE)  # noqa: PTH102 - on the way of every task, Path costs more than the call
+            os.mkdir(path, DIR_MODE)  # noqa: PTH102
             os.mkdir(f"{path}/{RESULTS}", DIR_MODE)  # noqa: PTH102
         except FileExistsError:
             Path(f"{path}/{RESULTS}").mkdir(mode=DIR_MODE, exist_ok=True)
@@ -63,10 +65,9 @@ class Home:
         for file_name, text in files.items():
             _write(f"{path}/{file_name}", text.encode())
         self._link(name, number)
-        return directory
 
     def _link(self, name: str, number: int) -> None:
-        target, link = f"../attempts/{name}.{number}", str(self._layout.task(name))
+        target, link = f"../attempts/{name}.{number}", f"{self._tasks}/{name}"
         try:
             os.symlink(target, link)  # noqa: PTH211
         except FileExistsError:
@@ -95,30 +96,30 @@ class Home:
             self._append_log("".join(lines))
 
     def _write_status(self, task: Task, attempt: Attempt) -> None:
-        directory = self._layout.attempt(task_name(task.index), attempt.number)
+        path = f"{self._attempts}/{task_name(task.index)}.{attempt.number}/{STATUS}"
         try:
-            _write(f"{directory}/{STATUS}", to_yaml(status_of(attempt)).encode())
+            _write(path, to_yaml(status_of(attempt)).encode())
         except FileNotFoundError:
             pass  # the attempt's directory was deleted: its end says so
 
-    def refresh(self, sweep: Sweep) -> None:
-        """Bring the sweep-wide files up to date; O(tasks), done at a start, a stop and an end."""
-        import yaml
-
-        layout = self._layout
+    def repair(self, sweep: Sweep) -> None:
+        """Write what an engine that was killed had journalled and not yet written; O(attempts)."""
         for task in sweep.tasks:
             for attempt in task.attempts:
-                if attempt.state in (TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED):
-                    directory = layout.attempt(task_name(task.index), attempt.number)
-                    if directory.exists() and not (directory / STATUS).exists():
+                if attempt.state in ENDED:
+                    directory = f"{self._attempts}/{task_name(task.index)}.{attempt.number}"
+                    if os.path.exists(directory) and not os.path.exists(f"{directory}/{STATUS}"):  # noqa: PTH110
                         self._write_status(task, attempt)
-        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-        metadata = {
+
+    def refresh(self, sweep: Sweep) -> None:
+        """Bring the sweep-wide files up to date; O(tasks), done when an engine starts and stops."""
+        layout = self._layout
+        metadata: dict[str, Value] = {
             "sweep_id": sweep.id,
             "name": sweep.name,
             "status": sweep.status.value,
             "total_tasks": sweep.total,
-            "compute_sources": list(sweep.sources),
+            "compute_sources": [*sweep.sources],
             "strategy": sweep.strategy,
             "max_concurrent": sweep.max_concurrent,
             "project": sweep.project,
@@ -127,29 +128,26 @@ class Home:
             "completed_time": iso(sweep.ended_at),
             "metadata": dict(self._plan.metadata),
         }
-        _write(layout.metadata, yaml.dump(metadata, Dumper=dumper, sort_keys=False, allow_unicode=True).encode())
+        _write(layout.metadata, to_yaml(metadata).encode())
         self._write_mapping(sweep)
-        failed = [t for t in sweep.tasks if t.state is TaskState.FAILED]
-        _write(layout.failed_tasks, "".join(_failed_entry(t) for t in failed).encode() or b"{}\n")
+        failed = [sweep.tasks[index] for index in sorted(sweep.failures)]
+        _write(layout.failed_tasks, "".join(_failed_entry(task) for task in failed).encode() or b"{}\n")
 
     def _write_mapping(self, sweep: Sweep) -> None:
         """`task_mapping.yaml` in the guide's form; written as text, for PyYAML needs a minute for 100,000 tasks."""
-        out = [f"sweep_id: {_scalar(sweep.id)}\n", "task_assignments:\n"]
+        head = {"sweep_id": sweep.id, "total_tasks": sweep.total, "updated_time": iso(sweep.updated_at)}
+        out = [to_yaml(head), "task_assignments:\n" if sweep.tasks else "task_assignments: {}\n"]
         for task in sweep.tasks:
+            out.append(f"  {task_name(task.index)}:\n    status: {task.state.value.upper()}\n")
             attempt = task.attempt
-            fields: dict[str, Value] = {"status": task.state.value.upper(), "attempts": len(task.attempts)}
             if attempt is not None:
-                fields |= {
-                    "compute_source": attempt.source,
-                    "start_time": iso(attempt.started_at),
-                    "complete_time": iso(attempt.ended_at),
-                    "exit_code": attempt.exit_code,
-                    "error_message": attempt.message or None,
-                }
-            out.append(f"  {task_name(task.index)}:\n")
-            out += [f"    {key}: {_scalar(value)}\n" for key, value in fields.items()]
-        if not sweep.tasks:
-            out[1] = "task_assignments: {}\n"
+                out.append(
+                    f"    compute_source: {_scalar(attempt.source)}\n    attempts: {attempt.number}\n"
+                    f"    start_time: {_scalar(iso(attempt.started_at))}\n"
+                    f"    complete_time: {_scalar(iso(attempt.ended_at))}\n"
+                    f"    exit_code: {_scalar(attempt.exit_code)}\n"
+                    f"    error_message: {_scalar(attempt.message or None)}\n"
+                )
         _write(self._layout.mapping, "".join(out).encode())
 
     def _append_log(self, text: str) -> None:
@@ -197,9 +195,15 @@ def _key(key: str) -> str:
 
 def _scalar(value: Value) -> str:
     if isinstance(value, str):
-        if _PRINTABLE.match(value):
-            return json.dumps(value)
-        return _by_library(value)
+        if _SIMPLE.match(value):
+            return f'"{value}"'
+        return json.dumps(value) if _PRINTABLE.match(value) else _by_library(value)
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
     if isinstance(value, float):
         text = repr(value)
         if "e" in text and "." not in text:  # YAML 1.1 reads 1e-05 as a string
@@ -207,9 +211,7 @@ def _scalar(value: Value) -> str:
         return text if "n" not in text else _by_library(value)  # inf, nan
     if isinstance(value, list):
         return "[" + ", ".join(_scalar(item) for item in value) + "]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_scalar(key)}: {_scalar(item)}" for key, item in value.items()) + "}"
-    return json.dumps(value)
+    return "{" + ", ".join(f"{_scalar(key)}: {_scalar(item)}" for key, item in value.items()) + "}"
 
 
 def _by_library(value: str | float) -> str:

@@ -32,8 +32,8 @@ def sweep_id(name: str, now: datetime, hex6: str) -> str:
 def parse_task_numbers(text: str, total: int) -> list[int]:
     """The indices (from 0, ascending, each once) of the task numbers (from 1) in `text`, as in `1,5,10-20`.
 
-    `task_005` is understood as 5. Raises ValueError, with a message for the user, if a part is not a number or a
-    range, or lies outside of 1 to `total`.
+    `task_005` is understood as 5. Raises ValueError, with a message for the user, if a part is not a number
+    or a range, or lies outside of 1 to `total`.
     """
     chosen: set[int] = set()
     for part in text.split(","):

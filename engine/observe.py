@@ -116,6 +116,8 @@ def interpret(sweep: Sweep, source: str, observations: Iterable[Observation]) ->
                 if sweep.sources[source].unreachable_since is not None:
                     out.append(ev.SourceReachable(source))
     out += [ev.Unknown(tuple(refs), reason) for reason, refs in unknown.items()]
+    for key in ends:
+        running.pop(key, None)  # it came and went between two looks: its end says it all
     if running:
         out.append(ev.Running(tuple(running.values())))
     if ends:

@@ -100,8 +100,7 @@ LOG: list[BindingType] = [
 CONFIRM: list[BindingType] = [
     _key("y", "yes", "Yes", "Do it."),
     _key("n,escape,q", "no", "No", "Leave everything as it is.", shown="n"),
-    _key("left,right,h,l,tab,shift+tab", "other", "Other answer", "Move between the answers.", shown="← →"),
-    _key("enter", "answer", "Choose", "Give the answer that is marked."),
+    _key("left,right,h,l", "other", "Other answer", "Move between the answers.", shown="← →"),
     COPY_COMMAND,
 ]
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 BUSY, QUIET = 0.25, 1.0
 """Seconds between two looks at a sweep: while something may happen, and when it is over or nobody runs it."""
+_FOR_EVER = 3600.0
 SHORTEST = 0.05
 """No feed hands out more than 20 updates a second, however often it is woken."""
 
@@ -38,6 +39,7 @@ class Feed(ABC):
     def __init__(self, name: str) -> None:
         self._wake = threading.Event()
         self._stopped = False
+        self._resting = False
         self._thread = threading.Thread(target=self._run, name=f"spawn-{name}", daemon=True)
 
     def start(self) -> None:
@@ -45,6 +47,11 @@ class Feed(ABC):
 
     def wake(self) -> None:
         """Look again now."""
+        self._wake.set()
+
+    def rest(self, resting: bool) -> None:
+        """Look no more until told to go on: nobody sees it."""
+        self._resting = resting
         self._wake.set()
 
     def stop(self) -> None:
@@ -63,7 +70,7 @@ class Feed(ABC):
     def _run(self) -> None:
         while not self._stopped:
             began = time.monotonic()
-            wait = self.look()
+            wait = _FOR_EVER if self._resting else self.look()
             if wait is None or self._stopped:
                 return
             self._wake.wait(wait)

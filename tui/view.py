@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ..engine.plan.model import PlannedTask, Value
 from . import format as fmt
@@ -305,3 +305,17 @@ def split_bar(counts: dict[str, int], total: int, width: int) -> list[tuple[str,
             break
         cells[place] += step
     return [(state, size) for (state, _), size in zip(present, cells, strict=True) if size]
+
+
+# --- the screen's shape ------------------------------------------------------------------------------------------
+
+Shape = Literal["tiny", "narrow", "wide", "huge"]
+
+
+def shape_of(width: int, height: int) -> Shape:
+    """How a sweep's screen is laid out: `tiny` shows the summary and a few rows, `narrow` one pane at a time."""
+    if width < 44 or height < 12:
+        return "tiny"
+    if width < 100 or height < 22:
+        return "narrow"
+    return "huge" if width >= 170 and height >= 40 else "wide"

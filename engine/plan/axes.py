@@ -27,7 +27,9 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """All axes of a file: those of `grid` are multiplied, then with each group; inside a group they are zipped."""
+    """All axes of a file: those of `grid` are multiplied, then with each group; inside a group they are
+    zipped.
+    """
 
     grid: tuple[Axis, ...] = ()
     groups: tuple[tuple[Axis, ...], ...] = ()
@@ -42,7 +44,9 @@ class Axes:
         return [axis.key for axis in (*self.grid, *itertools.chain.from_iterable(self.groups))]
 
     def combinations(self) -> Iterator[dict[str, Value]]:
-        """Every combination, in order: the last key of the grid varies fastest, and groups faster than the grid."""
+        """Every combination, in order: the last key of the grid varies fastest, and groups faster than the
+        grid.
+        """
         keys = [axis.key for axis in self.grid]
         columns: list[Sequence[Value]] = [axis.values for axis in self.grid]
         if not self.groups:
@@ -80,7 +84,9 @@ def read_grid(value: Value, path: Path, findings: Findings) -> tuple[Axis, ...]:
 
 
 def read_paired(value: Value, path: Path, findings: Findings) -> tuple[tuple[Axis, ...], ...]:
-    """The groups of `paired`: each list element is one group, whatever the names inside; its lists are equally long."""
+    """The groups of `paired`: each list element is one group, whatever the names inside; its lists are
+    equally long.
+    """
     if value is None:
         return ()
     if not isinstance(value, list):
@@ -130,7 +136,7 @@ def check_distinct(axes: Axes, findings: Findings) -> None:
 
 
 def _flatten(mapping: dict[str, Value], prefix: str, path: Path, findings: Findings) -> Iterator[Axis]:
-    """The axes in `mapping`. One that is wrong is noted and kept, so that what names it is not wrong as well."""
+    """The axes in `mapping`. A wrong one is noted and kept, so that what names it is not wrong too."""
     if not mapping and prefix:
         findings.error(path, "is an empty mapping", remedy="give it a list of values")
     for key, value in mapping.items():

@@ -65,7 +65,9 @@ def check_overrides(overrides: Overrides, findings: Findings) -> None:
 def check_plan(
     plan: Plan, draft: Draft, data: dict[str, Value], overrides: Overrides, findings: Findings
 ) -> None:
-    """Note every placeholder that some task cannot fill, and every command or name that cannot be passed safely."""
+    """Note every placeholder that some task cannot fill, and every command or name that cannot be passed
+    safely.
+    """
     if not plan.tasks:
         return
     known = parameter_names(plan.tasks)

@@ -12,6 +12,7 @@ from .problems import Path, PlanError, Problem, cut
 from .scalars import number
 from .source import SourceText
 
+_NO_CELLS: list[str] = []
 _BOOLS = {"true": True, "false": False}
 
 
@@ -37,8 +38,8 @@ class CsvDocument:
 def read_csv(source: SourceText) -> CsvDocument:
     """Parse `source`. Raises PlanError if it has no usable header or rows.
 
-    A cell is a number, `true`/`false` in any case, else text without the blanks around it (with them, where the row
-    has quotes); an empty cell leaves the parameter out. Empty rows are skipped with a warning.
+    A cell is a number, `true`/`false` in any case, else text without the blanks around it (with them, where
+    the row has quotes); an empty cell leaves the parameter out. Empty rows are skipped with a warning.
     """
     text = _Lines(source.text)
     reader = csv.reader(text, strict=True, skipinitialspace=True)
@@ -53,8 +54,9 @@ def read_csv(source: SourceText) -> CsvDocument:
     ) -> Problem:
         return Problem(source.file, line, key, value, message, remedy)
 
+    start = 1
     try:
-        header = [cell.strip() for cell in next(reader, [])]
+        header = [cell.strip() for cell in next(reader, _NO_CELLS)]
         _check_header(header, source, problems, text.take_quoted())
         as_text = [name in LAUNCH_FIELDS and LAUNCH_FIELDS[name].is_text for name in header]
         start = reader.line_num + 1

@@ -1,6 +1,8 @@
-"""Which of the three dialects a file is written in: told by its content, and contradictions named, never guessed.
+"""Which of the three dialects a file is written in: told by its content, and contradictions named, never
+guessed.
 
-`params`, a list → spawn · `grid`, a mapping, or `paired`, or `sweep:` → HSM · `grid`, a list of entries → MFCL.
+`params`, a list → spawn · `grid`, a mapping, or `paired`, or `sweep:` → HSM · `grid`, a list of entries →
+MFCL.
 """
 
 from __future__ import annotations
@@ -76,7 +78,9 @@ def _marks(data: dict[str, Value]) -> list[tuple[Dialect, str]]:
 
 
 def _wants_instances(data: dict[str, Value]) -> bool:
-    """A product over what is plainly a spawn file: its `defaults` or its top level say which instances it wants."""
+    """A product over what is plainly a spawn file: its `defaults` or its top level say which instances it
+    wants.
+    """
     defaults = data.get("defaults")
     levels = (data, defaults if isinstance(defaults, dict) else {})
     return any(isinstance(level.get(field), str) for level in levels for field in UNMISTAKABLE)

@@ -41,8 +41,8 @@ def check_value(value: Value, path: Path, findings: Findings) -> None:
     if not found and isinstance(value, list | dict):
         size = len(text_of(value).encode())
         if size > ENTRY_LIMIT:
-            findings.error(path, f"has {size} bytes as JSON, more than the {ENTRY_LIMIT} a program can be given",
-                           remedy="write the data to a file and pass its name")  # fmt: skip
+            message = f"has {size} bytes as JSON, more than the {ENTRY_LIMIT} a program can be given"
+            findings.error(path, message, remedy="write the data to a file and pass its name")
 
 
 def check_key(key: str, path: Path, findings: Findings) -> None:

@@ -30,7 +30,7 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """The shortest exact way to write `seconds` (to a millisecond), such that `parse_duration` reads it back."""
+    """`seconds`, to a millisecond, as people write it and as `parse_duration` reads it back."""
     if seconds < 0:
         raise ValueError(f"a duration cannot be negative: {seconds}")
     left = round(seconds * 1000)

@@ -12,22 +12,24 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 OURS = ("SWEEP_", "MFCL_SWEEP_")
 """Variables with these beginnings are ours: neither a parameter's alias nor the file's `env` changes them."""
 
-_RESERVED = frozenset(
-    "_ BASH BASHOPTS BASH_ENV CDPATH COLUMNS CUDA_VISIBLE_DEVICES DISPLAY EDITOR ENV EUID FPATH GLOBIGNORE "
-    "HIP_VISIBLE_DEVICES HISTFILE HOME HOSTNAME IFS LANG LANGUAGE LINES LOGNAME MAIL MAILCHECK MAILPATH MANPATH "
-    "NLSPATH OLDPWD OPTARG OPTERR OPTIND PAGER PATH POSIXLY_CORRECT PPID PROMPT_COMMAND PS1 PS2 PS3 PS4 PWD "
-    "ROCR_VISIBLE_DEVICES SECONDS SHELL SHELLOPTS SHLVL TEMP TERM TERMCAP TERMINFO TMP TMPDIR TMUX TZ UID USER "
-    "USERNAME VISUAL XAUTHORITY ZDOTDIR".split()
-)
+_RESERVED = frozenset({
+    "_", "BASH", "BASHOPTS", "BASH_ENV", "CDPATH", "COLUMNS", "CUDA_VISIBLE_DEVICES", "DISPLAY",
+    "EDITOR", "ENV", "EUID", "FPATH", "GLOBIGNORE", "HIP_VISIBLE_DEVICES", "HISTFILE", "HOME",
+    "HOSTNAME", "IFS", "LANG", "LANGUAGE", "LINENO", "LINES", "LOGNAME", "MAIL", "MAILCHECK", "MAILPATH",
+    "MANPATH", "NLSPATH", "OLDPWD", "OPTARG", "OPTERR", "OPTIND", "PAGER", "PATH", "POSIXLY_CORRECT",
+    "PPID", "PROMPT_COMMAND", "PS1", "PS2", "PS3", "PS4", "PWD", "RANDOM", "ROCR_VISIBLE_DEVICES", "SECONDS",
+    "SHELL", "SHELLOPTS", "SHLVL", "TEMP", "TERM", "TERMCAP", "TERMINFO", "TMP", "TMPDIR", "TMUX", "TZ",
+    "UID", "USER", "USERNAME", "VISUAL", "XAUTHORITY", "ZDOTDIR",
+})  # fmt: skip
 _RESERVED_BEGINNINGS = (
-    "AWS_", "BASH_FUNC", "CONDA_", "DBUS_", "DYLD_", "GIT_", "GLIBC_", "JAVA_", "KRB5", "LC_", "LD_", "MALLOC_",
-    "MFCL_SWEEP_", "NODE_", "NPM_", "PARAM_", "PBS_", "PERL", "PIP_", "PYTHON", "RUBY", "SLURM_", "SPAWN_", "SSH_",
-    "SSL_", "SUDO_", "SWEEP_", "VIRTUAL_ENV", "XDG_",
+    "AWS_", "BASH_FUNC", "CONDA_", "DBUS_", "DYLD_", "GIT_", "GLIBC_", "JAVA_", "KRB5", "LC_", "LD_",
+    "MALLOC_", "MFCL_SWEEP_", "NODE_", "NPM_", "PARAM_", "PBS_", "PERL", "PIP_", "PYTHON", "RUBY",
+    "SLURM_", "SPAWN_", "SSH_", "SSL_", "SUDO_", "SWEEP_", "VIRTUAL_ENV", "XDG_",
 )  # fmt: skip
 
 
 def is_reserved(name: str) -> bool:
-    """True if a parameter must never be exported as `name`: it would change how programs are found, loaded or run."""
+    """True if no parameter may be exported as `name`, which changes how programs are found, loaded or run."""
     return name in _RESERVED or name.startswith(_RESERVED_BEGINNINGS)
 
 
@@ -36,10 +38,10 @@ def variables_of(
 ) -> tuple[tuple[str, str], ...]:
     """(variable, key) for every variable that `keys` are exported as.
 
-    `PARAM_<key>` for each key; where a key has characters that shells drop, they become `_`, unless another key has
-    that variable. Then the upper-case alias (`learning_rate` → `LEARNING_RATE`, `optimizer.lr` → `OPTIMIZER_LR`):
-    never a reserved name, never one in `taken` (the file's own `env`), and never one that `exists` in the
-    environment `launch` was called in, which stays as it is.
+    `PARAM_<key>` for each key; where a key has characters that shells drop, they become `_`, unless another
+    key has that variable. Then the upper-case alias (`learning_rate` → `LEARNING_RATE`, `optimizer.lr` →
+    `OPTIMIZER_LR`): never a reserved name, never one in `taken` (the file's own `env`), and never one that
+    `exists` in the environment `launch` was called in, which stays as it is.
     """
     names = list(keys)
     found = {f"PARAM_{key}": key for key in names if not _ILLEGAL.search(key)}

@@ -1,7 +1,8 @@
 """The launch fields of spawn: what an instance is asked to be, known by name and type.
 
-Sources: spawn's parameter sweep guide and tutorial, its operations guide, and the code of its parser (`cmd/sweep.go`).
-Fields of the second group are promised by those guides though spawn itself takes them for parameters.
+Sources: spawn's parameter sweep guide and tutorial, its operations guide, and the code of its parser
+(`cmd/sweep.go`). Fields of the second group are promised by those guides though spawn itself takes them for
+parameters.
 """
 
 from __future__ import annotations
@@ -171,7 +172,7 @@ def slip_of(name: str, known: tuple[str, ...] = ()) -> str | None:
 
 
 def _one_edit_apart(left: str, right: str) -> bool:
-    """True if one letter added, left out, exchanged or swapped with its neighbour makes `right` of `left`."""
+    """True if one letter added, dropped, changed or swapped with the next makes them equal."""
     if abs(len(left) - len(right)) > 1 or left == right:
         return False
     start = next(

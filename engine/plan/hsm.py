@@ -1,4 +1,4 @@
-"""The HSM dialect: `grid` as a mapping and `paired` groups, flat or under `sweep:` (HSM's sweep_config.yaml)."""
+"""The HSM dialect: `grid` as a mapping and `paired` groups, flat or under `sweep:` (`sweep_config.yaml`)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,9 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
 
 def places(text: str) -> Iterator[tuple[Path, int]]:
-    """(path, offset) of each key and each list element of a valid JSON text, in order; keys that repeat come again."""
+    """(path, offset) of each key and each list element of a valid JSON text, in order; keys that repeat come
+    again.
+    """
     path: list[str | int] = []
     objects: list[bool] = []
     key_next = False

@@ -46,7 +46,7 @@ class JsonDocument:
 
 
 def read_json(source: SourceText) -> JsonDocument:
-    """Parse `source`. Raises PlanError if it is not JSON; keys that repeat are among the document's problems."""
+    """Parse `source`. Raises PlanError if it is not JSON; repeated keys are among its problems."""
     try:
         return _parse(source, source.text)
     except json.JSONDecodeError as first:
@@ -166,10 +166,8 @@ def _refuse(source: SourceText, text: str, error: json.JSONDecodeError) -> NoRet
     found = cut(rest[0].strip()) if rest else ""
     if not text.strip():
         message, remedy = "is empty", 'write {"params": [{"lr": 0.1}, {"lr": 0.01}]}'
-    elif (
-        not text[error.pos :].strip()
-        or error.msg.startswith("Unterminated string")
-        and "\n" not in text[error.pos :]
+    elif not text[error.pos :].strip() or (
+        error.msg.startswith("Unterminated string") and "\n" not in text[error.pos :]
     ):
         message, remedy = "is cut off: the file ends in the middle of its JSON", "is the file complete?"
     elif error.msg.startswith("Unterminated string"):

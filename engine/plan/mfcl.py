@@ -1,8 +1,8 @@
 """The MFCL dialect: `grid` as a list of entries with aliases, budgets and multi-node settings.
 
-Rules: MFCL's `docs/sweeps.md` and `tools/sweep.py`. Ids and overrides come out as theirs do, except that text is quoted
-so that Hydra reads it back to the byte (JSON's escapes, which MFCL writes, are not Hydra's), and a budget's own key is
-given once.
+Rules: MFCL's `docs/sweeps.md` and `tools/sweep.py`. Ids and overrides come out as theirs do, except that text
+is quoted so that Hydra reads it back to the byte (JSON's escapes, which MFCL writes, are not Hydra's), and a
+budget's own key is given once.
 """
 
 from __future__ import annotations
@@ -21,17 +21,20 @@ from .torchrun import DEFAULT_ENTRYPOINT
 from .values import text_of
 
 _TOP = (
-    "grid", "name", "output_dir", "entrypoint", "script", "work_dir", "overrides", "nnodes", "node_rank", "rendezvous",
-    "defaults", *SETTINGS,
+    "grid", "name", "output_dir", "entrypoint", "script", "work_dir", "overrides", "nnodes", "node_rank",
+    "rendezvous", "defaults", *SETTINGS,
 )  # fmt: skip
 _ENTRY = ("name", "params", "overrides", "env", "metadata", "budget", "nnodes", "node_rank", "rendezvous")
 _GROUPS = ("model", "method")
 _PATHS = {"batch_size": "data.batch_size", "tau": "method.tau"}
 _PRECISIONS = ("fp16", "bf16", "fp32")
 _LIMITS = {
-    "iso_time": "max_minutes", "iso_tokens": "max_tokens", "iso_epochs": "max_epochs", "comm_cap": "max_comm_bytes",
+    "iso_time": "max_minutes",
+    "iso_tokens": "max_tokens",
+    "iso_epochs": "max_epochs",
+    "comm_cap": "max_comm_bytes",
     "energy_cap": "max_energy_Wh",
-}  # fmt: skip
+}
 _ALSO_LIMITS = ("max_comm_bytes", "max_energy_Wh", "steps_per_epoch")
 _BUDGET = ("mode", "limit", *_LIMITS.values(), "steps_per_epoch", "target_metric", "target_value")
 
@@ -309,7 +312,7 @@ def _is_node_range(text: str) -> bool:
     return (
         low.isdecimal()
         and int(low) > 0
-        and (high == "" and ":" not in text or high.isdecimal() and int(high) >= int(low))
+        and ((high == "" and ":" not in text) or (high.isdecimal() and int(high) >= int(low)))
     )
 
 

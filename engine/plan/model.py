@@ -1,7 +1,7 @@
 """What a sweep shall do, resolved: one `Plan`, whatever dialect its file was written in.
 
-A plan is a value. It is made once by `read_plan`, stored in the sweep's directory, and never read again from the
-user's file.
+A plan is a value. It is made once by `read_plan`, stored in the sweep's directory, and never read again from
+the user's file.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-Value: TypeAlias = "None | bool | int | float | str | list[Value] | dict[str, Value]"
+Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | None"
 """A parameter's value: what JSON can say."""
 
 Dialect = Literal["spawn", "hsm", "mfcl"]
@@ -24,7 +24,8 @@ RetryKind = Literal[
 class Retries:
     """How often, after how long and after which kinds of failure a task is tried again.
 
-    `max` counts the tries after the first. The n-th retry waits `backoff * 2**(n-1)` seconds, at most one hour.
+    `max` counts the tries after the first. The n-th retry waits `backoff * 2**(n-1)` seconds, at most
+    one hour.
     """
 
     max: int = 0

@@ -26,7 +26,8 @@ class Problem:
     key: str | None
     """The way to the value, as in `params[3].ttl`."""
     value: str
-    """The offending value as it would stand in a file, cut to a readable length; empty if none is to blame."""
+    """The offending value as it would stand in a file, cut to a readable length; empty if none is to blame.
+    """
     message: str
     remedy: str = ""
     """What would be right, or "did you mean"."""
@@ -65,7 +66,7 @@ class Located(Protocol):
 
 
 class Findings:
-    """Collects problems and warnings of one document; lines are looked up only if there is something to say."""
+    """Collects problems and warnings of one document; lines are looked up only if needed."""
 
     def __init__(self, document: Located) -> None:
         self._document = document
@@ -74,7 +75,7 @@ class Findings:
         self._warnings: list[tuple[Path, str]] = []
 
     def error(self, path: Path, message: str, *, value: Value | Absent = None, remedy: str = "") -> None:
-        """Note that what stands at `path` is wrong. `value` is quoted in front of the message; see `shown`."""
+        """Note that what stands at `path` is wrong. `value` is quoted before the message."""
         text = "" if value is None else value.text if isinstance(value, Absent) else shown(value)
         self._problems.append((path, text, message, remedy))
 

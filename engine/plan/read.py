@@ -13,7 +13,7 @@ from .draft import Draft
 from .hsm import read_hsm
 from .json_reader import JsonDocument, read_json
 from .mfcl import read_mfcl
-from .model import ArgsStyle, Dialect, Plan, Retries
+from .model import ArgsStyle, Plan, Retries
 from .problems import Findings
 from .settings import Overrides, sweep_name
 from .source import Format, SourceText, decode, read_source
@@ -23,15 +23,16 @@ if TYPE_CHECKING:
     from .csv_reader import CsvDocument
     from .yaml_reader import YamlDocument
 
+_NO_OVERRIDES = Overrides()
 _PYTHON = "python3"
 _READERS = {"spawn": read_spawn, "hsm": read_hsm, "mfcl": read_mfcl}
 
 
-def read_plan(path: FilePath, *, overrides: Overrides = Overrides()) -> Plan:
+def read_plan(path: FilePath, *, overrides: Overrides = _NO_OVERRIDES) -> Plan:
     """The plan in the file at `path`, in any dialect, with `overrides` on top.
 
-    The format is told by the extension (.json, .yaml, .yml, .csv), else by how the content begins. Raises PlanError
-    with every problem of the file.
+    The format is told by the extension (.json, .yaml, .yml, .csv), else by how the content begins. Raises
+    PlanError with every problem of the file.
     """
     return _plan(read_source(path), path.stem, overrides)
 
@@ -41,13 +42,15 @@ def plan_from_text(
     *,
     name: str,
     format: Format | None = None,
-    overrides: Overrides = Overrides(),  # noqa: A002
+    overrides: Overrides = _NO_OVERRIDES,
 ) -> Plan:
-    """As `read_plan`, from `content`; `name` is the file's name for messages and for the sweep's default name."""
+    """As `read_plan`, from `content`; `name` is the file's name for messages and for the sweep's default
+    name.
+    """
     return _plan(decode(content, file=name, format=format), FilePath(name).stem, overrides)
 
 
-def count_tasks(path: FilePath, overrides: Overrides = Overrides()) -> int:
+def count_tasks(path: FilePath, overrides: Overrides = _NO_OVERRIDES) -> int:
     """How many tasks the file at `path` makes; it needs no command. Raises PlanError as `read_plan` does."""
     return len(read_plan(path, overrides=overrides).tasks)
 
@@ -123,8 +126,8 @@ def _resolve(draft: Draft, stem: str, overrides: Overrides) -> Plan:
 def script_command(script: str) -> tuple[str, ...]:
     """How a `script:` is run: by the `python3` found on PATH, or by itself if its name says it is no Python.
 
-    HSM runs its script with Python, whatever its mode and first line; so do we for `.py` and for names without an
-    extension. The path is relative to the directory that tasks run in.
+    HSM runs its script with Python, whatever its mode and first line; so do we for `.py` and for names
+    without an extension. The path is relative to the directory that tasks run in.
     """
     path = PurePosixPath(script)
     if path.suffix not in ("", ".py"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .model import Plan
 
-_HOW = 'give one in the file (`command: python train.py --lr {lr}`) or with --command "python train.py --lr {lr}"'
+_HOW = 'give one with --command "python train.py --lr {lr}", or write `command:` in the file'
 
 
 def asks_for_ec2(plan: Plan) -> bool:
@@ -18,7 +18,7 @@ def names_ec2(plan: Plan) -> bool:
 
 
 def why_not_runnable_here(plan: Plan) -> str | None:
-    """The reason, for the user, why no task of `plan` can be launched by this version; None if they can be."""
+    """The reason, for the user, why this version can launch no task of `plan`; None if it can."""
     if names_ec2(plan):
         return (
             f"the sweep asks for EC2 (sources: {', '.join(plan.sources)}), which this version cannot launch; "
@@ -28,8 +28,8 @@ def why_not_runnable_here(plan: Plan) -> str | None:
         return None
     if plan.dialect == "mfcl":
         return (
-            "this is an MFCL grid, whose runs are started by torchrun; this version shows them (--dry-run) but cannot "
-            'start them. To run each with a command of your own, give --command "python train.py"'
+            "this is an MFCL grid, whose runs are started by torchrun; this version shows them but "
+            'cannot start them. To run each with a command of your own, give --command "python train.py"'
         )
     if asks_for_ec2(plan):
         types = list(
@@ -42,8 +42,8 @@ def why_not_runnable_here(plan: Plan) -> str | None:
             else ""
         )
         return (
-            f"the sweep asks for EC2 (instance_type: {shown}), which this version cannot launch, and has no command to "
-            f"run here.{script} To run it on this machine, give "
+            f"the sweep asks for EC2 (instance_type: {shown}), which this version cannot launch, and has no "
+            f"command to run here.{script} To run it on this machine, give "
             '--sources local --command "python train.py --lr {lr}"'
         )
     return f"there is no command to run; {_HOW}"

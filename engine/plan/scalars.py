@@ -1,7 +1,7 @@
 """What a bare word in YAML or CSV is: a number, true or false, null, or the text the user wrote.
 
-The rules are those of the YAML 1.2 core schema without its surprises: `1e-4`, `.5` and `-3` are numbers; `010`, `0x1F`,
-`1_000`, `1:30`, `yes`, `on`, `.inf` and dates stay text, as written.
+The rules are those of the YAML 1.2 core schema without its surprises: `1e-4`, `.5` and `-3` are numbers;
+`010`, `0x1F`, `1_000`, `1:30`, `yes`, `on`, `.inf` and dates stay text, as written.
 """
 
 from __future__ import annotations

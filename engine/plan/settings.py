@@ -13,13 +13,15 @@ from .model import ArgsStyle, Retries, RetryKind, Value
 from .problems import NULL, Findings, Path, did_you_mean, kind_of
 from .values import text_flaw, text_of
 
-
 SETTINGS = (
-    "command", "args", "env", "workdir", "sources", "retries", "timeout", "max_concurrent", "launch_delay", "sweep_name",
+    "command", "args", "env", "workdir", "sources", "retries", "timeout", "max_concurrent",
+    "launch_delay", "sweep_name",
 )  # fmt: skip
 ALIASES = {"user_command": "command"}
 NOTES = ("comment", "comments", "date", "description", "author", "notes", "metadata", "version")
-"""Keys of the top level that are kept and shown, and never interpreted; so are those that start with `_` or `x-`."""
+"""Keys of the top level that are kept and shown, and never interpreted; so are those that start with `_` or
+`x-`.
+"""
 
 ARGS_STYLES = cast("tuple[ArgsStyle, ...]", get_args(ArgsStyle))
 RETRY_KINDS = cast("tuple[RetryKind, ...]", get_args(RetryKind))
@@ -73,7 +75,7 @@ def is_note(key: str) -> bool:
 
 
 def read_settings(levels: list[Level], findings: Findings) -> Settings:
-    """The settings found at `levels` (the top level and `defaults`); the same one at both must say the same."""
+    """The settings found at `levels` (the top level and `defaults`); one that is at both must be the same."""
     given: dict[str, tuple[Path, Value]] = {}
     for path, mapping in levels:
         for key, value in mapping.items():
@@ -101,7 +103,9 @@ def read_settings(levels: list[Level], findings: Findings) -> Settings:
 
 
 def sweep_name(text: str) -> str:
-    """`text` with what no sweep's name may hold replaced; a sweep's name begins its id and names its directory."""
+    """`text` with what no sweep's name may hold replaced; a sweep's name begins its id and names its
+    directory.
+    """
     if _SWEEP_NAME.fullmatch(text):
         return text
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:100] or "sweep"
@@ -196,7 +200,7 @@ def _text(value: Value, path: Path, findings: Findings) -> str | None:
 
 def _args(value: Value, path: Path, findings: Findings) -> ArgsStyle | None:
     if value in ARGS_STYLES:
-        return cast(ArgsStyle, value)
+        return value
     near = did_you_mean(value, ARGS_STYLES) if isinstance(value, str) else ""
     findings.error(
         path,
@@ -258,7 +262,7 @@ def _kinds(value: Value, path: Path, findings: Findings) -> tuple[RetryKind, ...
                 value=item,
                 remedy=near or f"known are {', '.join(RETRY_KINDS)}",
             )
-    return tuple(cast(RetryKind, item) for item in items if item in RETRY_KINDS)
+    return tuple(item for item in items if item in RETRY_KINDS)
 
 
 def _timeout(value: Value, path: Path, findings: Findings) -> float | None:
@@ -304,6 +308,15 @@ def _name(value: Value, path: Path, findings: Findings) -> str | None:
 
 
 _READERS: dict[str, Callable[[Value, Path, Findings], object]] = {
-    "command": _command, "args": _args, "env": read_env, "workdir": _text, "sources": _sources, "retries": _retries,
-    "timeout": _timeout, "max_concurrent": _whole, "launch_delay": _seconds, "sweep_name": _name, "script": _text,
-}  # fmt: skip
+    "command": _command,
+    "args": _args,
+    "env": read_env,
+    "workdir": _text,
+    "sources": _sources,
+    "retries": _retries,
+    "timeout": _timeout,
+    "max_concurrent": _whole,
+    "launch_delay": _seconds,
+    "sweep_name": _name,
+    "script": _text,
+}

@@ -41,11 +41,15 @@ def read_source(path: FilePath) -> SourceText:
             content = stream.read(SIZE_LIMIT + 1)
     except OSError as error:
         raise PlanError((Problem(file, None, None, "", *_why_unreadable(path, error)),)) from None
-    return decode(content, file=file, format=_BY_EXTENSION.get(path.suffix.lower()))
+    return decode(content, file=file, format=None)
 
 
-def decode(content: bytes | str, *, file: str, format: Format | None) -> SourceText:  # noqa: A002
-    """`content` as text; without a `format`, one that starts with a bracket is JSON, any other YAML."""
+def decode(content: bytes | str, *, file: str, format: Format | None) -> SourceText:
+    """`content` as text. Without a `format`, the extension of `file` tells, else the first character: a bracket
+    begins JSON, anything else YAML. Raises PlanError if it cannot be a sweep's file.
+    """
+    if format is None:
+        format = _BY_EXTENSION.get(FilePath(file).suffix.lower())
 
     def refuse(message: str, remedy: str = "", line: int | None = None) -> PlanError:
         return PlanError((Problem(file, line, None, "", message, remedy),))

@@ -1,7 +1,7 @@
 """The spawn dialect: `defaults` under every row of `params`; a `grid` beside them multiplies.
 
-A row's keys are launch fields (`fields.py`), its `name`, or parameters; in `parameters: {…}` every name is a parameter.
-The merge is shallow, rows win, order is kept.
+A row's keys are launch fields (`fields.py`), its `name`, or parameters; in `parameters: {…}` every name is a
+parameter. The merge is shallow, rows win, order is kept.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from .settings import SETTINGS, is_note, is_setting, read_settings
 from .values import surely_fine, text_of
 
 _TOP = ("defaults", "params", "grid", "name", *SETTINGS)
+_FORBIDDEN_IN_NAMES = frozenset("/\0\n\r")
 _SUSPECTED = tuple(name for name in SETTINGS if len(name) >= 6)
 
 
@@ -43,15 +44,14 @@ def read_spawn(data: dict[str, Value], findings: Findings) -> Draft:
             for index, value in enumerate(axis.values):
                 reader.check_field(field, value, (*axis.path, index))
     tasks: list[PlannedTask] = []
-    if not too_many(len(rows) * axes.count(), ("params",) if "params" in data else ("grid",), findings):
+    times = axes.count()
+    if not too_many(len(rows) * times, ("params",) if "params" in data else ("grid",), findings):
         tasks = reader.tasks(rows, base, axes, fields)
     if not tasks and not findings:
         findings.error(
             ("params",), "an empty sweep: there are no tasks", remedy="write a list of rows, as in - lr: 0.1"
         )
-    _check_labels(
-        tasks, [row for row in reader.taken for _ in range(axes.count())], "name" in defaults, findings
-    )
+    _check_labels(tasks, [row for row in reader.taken for _ in range(times)], "name" in defaults, findings)
     return Draft("spawn", tasks, settings, notes_of(data, [((), data)], findings))
 
 
@@ -192,7 +192,7 @@ class _Rows:
             self._findings.error(path, "is not a name", value=value, remedy="write a short text")
             return ""
         text = text_of(value)
-        if any(char in text for char in "/\0\n\r"):
+        if not _FORBIDDEN_IN_NAMES.isdisjoint(text):
             self._findings.error(
                 path, "a name cannot hold `/`, a NUL or a line break", value=value, remedy="write - instead"
             )
@@ -203,10 +203,8 @@ class _Rows:
             hint = ""
             if key in ("command", "user_command"):
                 hint = f'; to run it, give `command: sh -c "$PARAM_{key}"` at the top level'
-            self._findings.warn(
-                path,
-                f"is a parameter here, because it stands in a row; as a setting it stands at the top level or in `defaults`{hint}",
-            )
+            message = "is a parameter here, as everything in a row; as a setting it stands in `defaults`"
+            self._findings.warn(path, message + hint)
             return
         near = slip_of(key, _SUSPECTED if path[0] == "defaults" else ())
         if near is not None and near not in self._told:

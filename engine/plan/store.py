@@ -1,4 +1,6 @@
-"""A plan as JSON and back, without loss: it is stored once in the sweep's directory and never read from the file again."""
+"""A plan as JSON and back, without loss: it is stored once in the sweep's directory and never read from the
+file again.
+"""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 OWN_PLACEHOLDERS = ("task_dir", "task", "index", "sweep_id", "name", "attempt", "params_file")
 """What a template may name besides parameters; a parameter of the same name wins.
 
-`task_dir`: the attempt's directory · `task`: `task_001` · `index`: from 0 · `sweep_id` · `name`: the task's label,
-else its id · `attempt`: from 1 · `params_file`: the JSON file of `args: json`.
+`task_dir`: the attempt's directory · `task`: `task_001` · `index`: from 0 · `sweep_id` · `name`: the task's
+label, else its id · `attempt`: from 1 · `params_file`: the JSON file of `args: json`.
 """
 
 _SPECIAL = re.compile(r"\$\{(?:[^{}]*\})?|\{\{|\}\}|\{([^{}]*)\}")
@@ -31,9 +31,10 @@ Piece = str | Placeholder
 def pieces_of(template: str, known: Collection[str]) -> tuple[Piece, ...]:
     """`template` as literal text and placeholders.
 
-    `{name}` is a placeholder if it is one of `known`, or looks like a name (whether it is known is for the caller to
-    say). `{{` and `}}` are literal braces. Every other brace stays as written: `{print $1}`, `{a,b}`, `{}`, JSON; and
-    `${name}` is the shell's. A `}}` that closes no `{{` stays, so that the end of nested JSON is not eaten.
+    `{name}` is a placeholder if it is one of `known`, or looks like a name (whether it is known is for the
+    caller to say). `{{` and `}}` are literal braces. Every other brace stays as written: `{print $1}`,
+    `{a,b}`, `{}`, JSON; and `${name}` is the shell's. A `}}` that closes no `{{` stays, so that the end of
+    nested JSON is not eaten.
     """
     pieces: list[Piece] = []
     literal: list[str] = []

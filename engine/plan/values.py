@@ -11,13 +11,17 @@ from .problems import Path
 ENTRY_LIMIT = 131_071
 """Bytes of one argument or one `NAME=value` (Linux: MAX_ARG_STRLEN is 131072 with the final NUL)."""
 TOTAL_LIMIT = 1_500_000
-"""Bytes of all arguments and the environment together, below the usual 2 MiB with room for what is added later."""
+"""Bytes of all arguments and the environment together, below the usual 2 MiB with room for what is added
+later.
+"""
 # No text of fewer characters can exceed ENTRY_LIMIT, whatever its encoding and the variable's name.
 _SURELY_SHORT = 16_000
 
 
 def text_of(value: Value) -> str:
-    """`value` as a program receives it: text as it is, `true`/`false`, `null`, numbers without loss, else JSON."""
+    """`value` as a program receives it: text as it is, `true`/`false`, `null`, numbers without loss, else
+    JSON.
+    """
     kind = type(value)
     if kind is str:
         return value  # type: ignore[return-value]

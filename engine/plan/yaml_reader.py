@@ -1,14 +1,14 @@
 """Parameter files in YAML: PyYAML's events, our own reading of numbers, and no surprises.
 
-Events are taken one by one rather than PyYAML's tree: libyaml builds that tree recursively, so that a file of many
-opening brackets would end the process; and this is several times faster.
+Events are taken one by one rather than PyYAML's tree: libyaml builds that tree recursively, so that a file of
+many opening brackets would end the process; and this is several times faster.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NoReturn, cast
+from typing import NoReturn, Protocol, cast
 
 import yaml
 
@@ -28,7 +28,19 @@ _WORDS: dict[str, Value] = {
 }  # fmt: skip
 _TEXT_TAGS = frozenset({None, "!", "tag:yaml.org,2002:str"})
 _CONTAINER_TAGS = frozenset({None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
-_Loader = cast("type[yaml.SafeLoader]", getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+class _EventLoader(Protocol):
+    """The part of PyYAML's loaders that is used; its stubs leave it untyped."""
+
+    def __init__(self, text: str) -> None: ...
+    def check_event(self) -> bool: ...
+    def get_event(self) -> yaml.Event: ...
+    def dispose(self) -> None: ...
+
+
+# PyYAML is built without libyaml on some systems; its own parser is slower and reads the same.
+_Loader = cast("type[_EventLoader]", getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +68,7 @@ class YamlDocument:
 
 
 def read_yaml(source: SourceText) -> YamlDocument:
-    """Parse `source`. Raises PlanError if it is not YAML; keys that repeat are among the document's problems."""
+    """Parse `source`. Raises PlanError if it is not YAML; repeated keys are among its problems."""
     return _Builder(source).build()
 
 

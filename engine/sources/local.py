@@ -109,7 +109,8 @@ class LocalSource:
 
     def wake_after(self) -> float | None:
         if self._news:
-            return 0.0
+            # That something runs can wait a moment: short tasks have ended by then, and one line tells both.
+            return 0.0 if any(not isinstance(seen, SawRunning) for seen in self._news) else 0.02
         if self._ending:
             return 0.05
         if self._watched or self._stopping():

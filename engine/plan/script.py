@@ -1,0 +1,68 @@
+"""A script for `sh -c` whose values travel as arguments, and why some command lines cannot be one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+USE_ENVIRONMENT = 'write "$PARAM_{name}" there instead: every parameter is also in the environment'
+
+
+_SHELLS = frozenset({"sh", "ash", "bash", "dash", "fish", "ksh", "mksh", "zsh"})
+_RUN_A_STRING = frozenset({"su", "runuser", "flock", "script", "sg"})
+_DASH_C = re.compile(r"-[A-Za-z]*c[A-Za-z]*")
+
+
+class ShellProblem(ValueError):
+    """A command that cannot be run as it is written."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        self.message = message
+        self.remedy = remedy
+        super().__init__(f"{message}; {remedy}" if remedy else message)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A command for `sh -c`; the n-th of `names` is what its n-th reference stands for."""
+
+    parts: tuple[str | int, ...]
+    """Text, and references (from 1) as integers with their quotes in the text around."""
+    names: tuple[str, ...]
+    bound: bool
+    """The values are copied to variables first, because the script has positional parameters of its own."""
+    no_append: str
+    """Why words cannot be added at the end; empty if they can."""
+
+    def text(self, extra: int = 0) -> str:
+        """The script, with references to `extra` more words at its end."""
+        prefix = "_sweep_" if self.bound else ""
+        body = "".join(part if isinstance(part, str) else f"${{{prefix}{part}}}" for part in self.parts)
+        count = len(self.names) + extra
+        body += "".join(f' "${{{prefix}{n}}}"' for n in range(len(self.names) + 1, count + 1))
+        if not self.bound or not count:
+            return body
+        copies = " ".join(f'_sweep_{n}="${{{n}}}"' for n in range(1, count + 1))
+        return f"{copies}; shift {count}; {body}"
+
+
+def refuse_code(before: Sequence[str], name: str) -> None:
+    """Raise if the word after `before` is a script for another shell, so that a value in it would be code."""
+    for at, word in enumerate(before):
+        program = PurePosixPath(word).name
+        options = before[at + 1 :]
+        only_options = all(
+            option[:1] in "-+" or options[i - 1] in ("-o", "-O") for i, option in enumerate(options)
+        )
+        if program in _SHELLS and only_options and any(_DASH_C.fullmatch(option) for option in options):
+            break
+        if program in _RUN_A_STRING and options and options[-1] in ("-c", "--command"):
+            break
+    else:
+        return
+    raise ShellProblem(
+        f"{{{name}}} stands in a script for `{program}`, which would read its value as code",
+        f'put that script in single quotes and write "$PARAM_{name}" in it: parameters are in the environment',
+    )

@@ -1,0 +1,164 @@
+"""Is it OK? The three lines at the top that say so: status and pace, the progress bar, the counts; and what is wrong."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.style import Style
+from textual.strip import Strip
+from textual.widget import Widget
+
+from .. import format as fmt
+from ..glyphs import UNICODE, Glyphs
+from ..view import FINAL_STATUSES, SEGMENTS, STATES, Facts, split_bar
+from .paint import Span, cells, fit, spread, strip
+
+_NONE = Style.null()
+SILENT_AFTER = 15.0
+"""Seconds without a sign of life (it beats every 5) after which the age of the data is a warning."""
+
+
+class SweepSummary(Widget):
+    """Paints the facts it was given, as of `now`. One line high, it says the most important thing alone."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        *(f"state--{state}" for state in STATES), "state--paused", "state--interrupted",
+        "text--muted", "text--strong", "text--error", "text--warning", "text--brand", "text--good",
+    }  # fmt: skip
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._facts: Facts | None = None
+        self._trouble = ""
+        self._now = 0.0
+        self._waiting = "reading the journal …"
+
+    def show(self, facts: Facts | None, now: float, trouble: str = "") -> None:
+        """`trouble`: why the sweep cannot be read (again)."""
+        self._facts, self._now, self._trouble = facts, now, trouble
+        self.refresh()
+
+    @property
+    def alarm(self) -> bool:
+        """Whether there is something to say on a line of its own."""
+        return bool(self._facts and self._alarm(self._facts))
+
+    def look(self, name: str) -> Style:
+        return self.get_component_rich_style(name, partial=True)
+
+    @property
+    def glyphs(self) -> Glyphs:
+        return getattr(self.app, "glyphs", UNICODE)
+
+    def render_line(self, y: int) -> Strip:
+        width, base = self.size.width, self.rich_style
+        return strip([(" ", _NONE), *self._line(y, width - 2), (" ", _NONE)], width, base)
+
+    def _line(self, y: int, width: int) -> list[Span]:
+        facts = self._facts
+        if facts is None:
+            if y == 0 and self._trouble:
+                return [(fit(self._trouble, width), self.look("text--error"))]
+            return [(self._waiting, self.look("text--muted"))] if y == 0 else []
+        if self.size.height <= 2:
+            return self._brief(facts, width) if y == 0 else self._bar(facts, width)
+        match y:
+            case 0:
+                return self._head(facts, width)
+            case 1:
+                return self._bar(facts, width)
+            case 2:
+                return self._counts(facts, width)
+            case _:
+                text = self._alarm(facts)
+                return [(fit(text, width, ellipsis=self.glyphs.ellipsis), self.look("text--warning"))]
+
+    # -- the lines ------------------------------------------------------------------------------------------------
+
+    def _head(self, facts: Facts, width: int) -> list[Span]:
+        muted, dot = self.look("text--muted"), f" {self.glyphs.separator} "
+        left: list[Span] = [
+            (f"{self.glyphs.states[facts.status]} {facts.status}", self.look(f"state--{facts.status}") + Style(bold=True)),
+            (f"  {fmt.clean(facts.id)}", self.look("text--strong")),
+        ]
+        age = self._age(facts)
+        pace: list[str] = [fmt.duration(facts.elapsed(self._now))]
+        eta = facts.eta(self._now)
+        if eta is not None:
+            pace.insert(0, f"eta {fmt.rough(eta)}")
+        speed = fmt.rate(facts.throughput(self._now))
+        if speed:
+            pace.append(speed)
+        while pace:
+            right = [(dot.join(pace), muted), (dot, muted), age]
+            if cells(left) + cells(right) + 2 <= width:
+                return spread(left, right, width)
+            pace.pop()
+        return spread(left, [age], width)
+
+    def _age(self, facts: Facts) -> Span:
+        if self._trouble:
+            return self._trouble, self.look("text--error")
+        if facts.status in FINAL_STATUSES:
+            ended = facts.ended_at or facts.sign_of_life
+            return f"ended {fmt.ago(self._now - ended)}", self.look("text--muted")
+        age = max(0.0, self._now - facts.sign_of_life)
+        if not facts.engine:
+            return f"no engine for {fmt.duration(age)}", self.look("text--warning")
+        if age > SILENT_AFTER:
+            return f"engine silent for {fmt.duration(age)}", self.look("text--warning")
+        return f"live {self.glyphs.separator} {age:.1f} s", self.look("text--good")
+
+    def _bar(self, facts: Facts, width: int) -> list[Span]:
+        share = facts.done / facts.total if facts.total else 0.0
+        # Rounded down: 100 % is said when all is done.
+        tail = f" {int(share * 100):3d}%  {facts.done:,}/{facts.total:,}"
+        parts = dict(zip(SEGMENTS, self.glyphs.parts, strict=True))
+        spans = [
+            (parts[state] * size, self.look(f"state--{state}"))
+            for state, size in split_bar(facts.counts, facts.total, max(4, width - len(tail)))
+        ]
+        return [*spans, (tail, self.look("text--strong"))]
+
+    def _counts(self, facts: Facts, width: int) -> list[Span]:
+        shown = [state for state in SEGMENTS if facts.counts.get(state, 0)]
+        wide = [(f"{self.glyphs.states[s]} {facts.counts[s]:,} {s}", self.look(f"state--{s}")) for s in shown]
+        spans = _joined(wide, "   ")
+        if cells(spans) > width:
+            spans = _joined(wide, "  ")
+        if cells(spans) > width:
+            short = [(f"{self.glyphs.states[s]} {facts.counts[s]:,}", self.look(f"state--{s}")) for s in shown]
+            spans = _joined(short, " ")
+        return spans
+
+    def _brief(self, facts: Facts, width: int) -> list[Span]:
+        """For a terminal of a few lines: status, how far, what failed."""
+        glyphs = self.glyphs.states
+        spans: list[Span] = [
+            (f"{glyphs[facts.status]} {facts.done}/{facts.total}", self.look(f"state--{facts.status}"))
+        ]
+        for state in ("failed", "running"):
+            if facts.counts.get(state):
+                spans.append((f" {glyphs[state]}{facts.counts[state]}", self.look(f"state--{state}")))
+        word = (f" {facts.status}", self.look("text--muted"))
+        return [*spans, word] if cells([*spans, word]) <= width else spans
+
+    def _alarm(self, facts: Facts) -> str:
+        """What a person should know before all else; empty if all is well."""
+        if facts.status == "interrupted":
+            return "The engine is gone and work is left: press P to resume."
+        if facts.status == "paused":
+            return f"Paused {fmt.clean(facts.reason)}".rstrip() + ": nothing new is launched. Press P to resume."
+        if facts.status == "failed" and facts.reason:
+            return fmt.clean(facts.reason)
+        unknown = facts.counts.get("unknown", 0)
+        if unknown:
+            return f"Nobody can say whether {fmt.plural(unknown, 'task')} still run; they keep their slots until somebody can."
+        return ""
+
+
+def _joined(spans: list[Span], gap: str) -> list[Span]:
+    joined: list[Span] = []
+    for span in spans:
+        joined += [span, (gap, _NONE)]
+    return joined[:-1]
