@@ -8,6 +8,8 @@ from datetime import datetime
 from signal import Signals
 from typing import TYPE_CHECKING
 
+from ..engine.ids import task_name
+
 if TYPE_CHECKING:
     from ..engine.plan.model import Value
 
@@ -91,6 +93,11 @@ def rate(per_second: float | None) -> str:
         if amount >= 1 or unit == "h":
             return f"{amount:,.0f}/{unit}" if amount >= 10 else f"{amount:.1f}/{unit}"
     return ""
+
+
+def task_id(index: int) -> str:
+    """`task_001` for the task at index 0."""
+    return task_name(index)
 
 
 def count(number: int) -> str:

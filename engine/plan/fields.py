@@ -164,7 +164,7 @@ def launch_field(name: str) -> LaunchField | None:
 
 
 def slip_of(name: str, known: tuple[str, ...] = ()) -> str | None:
-    """The launch field, or word of `known`, that `name` misses by one letter; short ones are not suspected."""
+    """The launch field, or word of `known`, that `name` misses by one letter, if it is a long word."""
     for right in (*LAUNCH_FIELDS, *known):
         if len(right) >= 6 and name not in LAUNCH_FIELDS and _one_edit_apart(name, right):
             return right

@@ -45,8 +45,8 @@ def read_source(path: FilePath) -> SourceText:
 
 
 def decode(content: bytes | str, *, file: str, format: Format | None) -> SourceText:
-    """`content` as text. Without a `format`, the extension of `file` tells, else the first character: a bracket
-    begins JSON, anything else YAML. Raises PlanError if it cannot be a sweep's file.
+    """`content` as text. Without a `format`, the extension of `file` tells, else the first character: a
+    bracket begins JSON, anything else YAML. Raises PlanError if it cannot be a sweep's file.
     """
     if format is None:
         format = _BY_EXTENSION.get(FilePath(file).suffix.lower())

@@ -201,8 +201,7 @@ def _dry_run(viewer: Viewer, indices: Sequence[int]) -> int:
     try:
         renderer = Renderer(viewer.plan, sweep_id=viewer.sweep.id, project_dir=viewer.sweep.project, base_env=os.environ)
         directory = str(viewer.layout.attempt(task_name(first), number))
-        previous = str(viewer.layout.attempt(task_name(first), number - 1)) if number > 1 else None
-        data(renderer.show(first, task_dir=directory, attempt=number, previous_dir=previous, source="local"))
+        data(renderer.show(first, task_dir=directory, attempt=number))
     except PlanError as error:
         raise UserError(str(error)) from None
     return 0

@@ -30,6 +30,8 @@ def find_sweep(word: str) -> Path:
     if ("/" in word or word in (".", "..")) and SweepLayout(path).document.exists():
         return path.resolve()
     entries = all_entries()
+    if not entries and word != "latest":
+        raise UserError(f'"{word}" is neither a verb nor a sweep; there are no sweeps yet, spawn-tui --help shows the verbs')
     if not entries:
         raise UserError("there are no sweeps yet; `spawn-tui launch FILE` makes one, `spawn-tui demo` shows one")
     if word == "latest":

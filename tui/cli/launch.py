@@ -228,7 +228,7 @@ def _dry_run(plan: Plan, sources: Sequence[str]) -> int:
     say(f"\n{len(plan.tasks)} tasks on {where}; nothing was launched. The first would run:")
     try:
         renderer = Renderer(plan, sweep_id="SWEEP", project_dir=str(Path.cwd()), base_env=os.environ)
-        data(renderer.show(0, task_dir="TASK_DIR", attempt=1, previous_dir=None, source="local"))
+        data(renderer.show(0))
     except PlanError as error:
         raise UserError(str(error)) from None
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -57,6 +58,10 @@ class _Verbs(click.Group):
         if word in _LATER:
             raise UserError(f"{word}: {_LATER[word]} is not available in this version")
         if self.get_command(ctx, word) is None and not word.startswith("-"):
+            near = difflib.get_close_matches(word, [*_VERBS, *_ALIASES], 1, 0.7)
+            hint = f'; did you mean "{near[0]}"?' if near else "; see spawn-tui --help"
+            if len(args) > 1:
+                raise UserError(f'"{word}" is not a verb{hint}')
             from .open import open_sweep
 
             return "open", open_sweep, args

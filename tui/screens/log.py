@@ -1,0 +1,146 @@
+"""One task: its parameters, its exact command, its attempts, and the whole of what it wrote."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+
+from .. import format as fmt
+from ..bindings import LOG
+from ..log_feed import LogFeed, LogTarget, Stream
+from ..messages import LogTold
+from ..model import SweepModel
+from ..widgets.key_bar import KeyBar
+from ..widgets.log_view import LogView
+from ..widgets.prompt import Prompt
+from ..widgets.task_summary import TaskSummary
+from .asking import AskingScreen
+
+WHOLE_BYTES, WHOLE_LINES = 16 << 20, 200_000
+"""How much of a log's end is held; what came before it stands in the file, and the title says so."""
+
+
+class LogScreen(AskingScreen):
+    """Shows one log. `attempt` 0: the latest, also when a later one begins."""
+
+    BINDINGS = LOG
+    AUTO_FOCUS = "#log"
+
+    def __init__(self, model: SweepModel, task: int, attempt: int, stream: Stream) -> None:
+        super().__init__()
+        self.model, self.task = model, task
+        self.attempt, self.stream = attempt, stream
+        self._feed = LogFeed(lambda news: self.post_message(LogTold(news)), limit=WHOLE_BYTES)
+        self._skipped = 0
+        self._found = ""
+
+    def compose(self) -> ComposeResult:
+        yield TaskSummary(self.model, self.task, id="task")
+        yield LogView(id="log", max_lines=WHOLE_LINES)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.log_view, self.summary = self.query_one(LogView), self.query_one(TaskSummary)
+        self._show()
+        self._feed.start()
+        self.set_interval(0.5, self._show)
+
+    def on_unmount(self) -> None:
+        self._feed.stop()
+
+    @property
+    def target(self) -> LogTarget:
+        return self.model.log_target(self.task, self.stream, self.attempt)
+
+    def _show(self) -> None:
+        """The log may be another's by now, and time has passed."""
+        self._feed.follow(self.target)
+        self.summary.show(self.spawn.now())
+        self._title()
+
+    def _title(self) -> None:
+        target, view = self.target, self.log_view
+        attempt = f", try {target.attempt}" if self.model.rows[self.task].attempt > 1 else ""
+        earlier = f", {fmt.size(self._skipped)} before it only in the file" if self._skipped else ""
+        view.border_title = f"{self.stream}{attempt}{earlier}"
+        more = f"{fmt.plural(view.unseen, 'new line')}, " if view.unseen else ""
+        following = "following" if view.follow else f"{more}f follows"
+        view.border_subtitle = f"{self._found}  {following}" if self._found else following
+
+    def on_log_told(self, message: LogTold) -> None:
+        news = message.news
+        if news.target.key == self.target.key:
+            self._skipped = news.skipped
+            self.log_view.update(news.start, news.lines, news.absent)
+            self._title()
+
+    def on_log_view_moved(self) -> None:
+        self._title()
+
+    # -- actions --------------------------------------------------------------------------------------------------
+
+    def action_stream(self) -> None:
+        self.stream = "stderr" if self.stream == "stdout" else "stdout"
+        self._show()
+
+    def action_attempt(self, step: int) -> None:
+        last = self.model.rows[self.task].attempt
+        self.attempt = max(1, min(last, (self.attempt or last) + step))
+        self._show()
+
+    def action_wrap(self) -> None:
+        self.log_view.wrap = not self.log_view.wrap
+
+    def action_follow(self) -> None:
+        self.log_view.follow = not self.log_view.follow
+
+    def action_search(self) -> None:
+        if not self.query(Prompt):
+            self.mount(Prompt("/", self.log_view.query, "text to find", id="prompt"), before=self.query_one(KeyBar))
+
+    def on_prompt_changed(self, message: Prompt.Changed) -> None:
+        number = self.log_view.search(message.text)
+        self.query_one(Prompt).note(fmt.plural(number, "line") if message.text else "")
+
+    async def on_prompt_kept(self) -> None:
+        await self._close_prompt()
+        # The latest match is nearest to where a log is read from.
+        self.action_match(-1)
+
+    async def on_prompt_dropped(self) -> None:
+        self.log_view.search("")
+        self._found = ""
+        await self._close_prompt()
+
+    async def _close_prompt(self) -> None:
+        await self.query(Prompt).remove()
+        self.log_view.focus()
+        self.refresh_bindings()
+
+    def action_match(self, step: int) -> None:
+        place, number = self.log_view.go_to_match(step)
+        self._found = f"match {place} of {number}" if number else "nothing found" if self.log_view.query else ""
+        self._title()
+
+    def action_back(self) -> None:
+        if self.log_view.query:
+            self.log_view.search("")
+            self._found = ""
+            self.refresh_bindings()
+            self._title()
+        else:
+            self.dismiss()
+
+    def action_copy_id(self) -> None:
+        self.copy(fmt.task_id(self.task))
+
+    def action_copy_command(self) -> None:
+        if self.model.facts is not None:
+            stderr = " --stderr" if self.stream == "stderr" else ""
+            self.copy(f"spawn-tui logs {self.model.facts.id} {self.task + 1}{stderr}")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "match":
+            return bool(self.log_view.query) if self.is_mounted else False
+        if action == "attempt":
+            return self.model.rows[self.task].attempt > 1
+        return True

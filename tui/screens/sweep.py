@@ -1,0 +1,405 @@
+"""One sweep: is it OK, what does each task do, which source is busy, what failed and why, what does a task say."""
+
+from __future__ import annotations
+
+import gc
+import time
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+from textual.reactive import reactive
+
+from .. import format as fmt
+from ..bindings import CHANGES, SWEEP
+from ..feed import SweepChanged, SweepFeed, SweepLoaded, SweepTrouble
+from ..filters import FilterError, Keep, parse_filter
+from ..log_feed import LogFeed, Stream
+from ..messages import LogTold, SweepTold
+from ..model import SweepModel
+from ..view import FINAL_STATUSES, Sort, TaskRow, arrange, shape_of
+from ..widgets.failure_list import FailureList
+from ..widgets.key_bar import KeyBar
+from ..widgets.line_list import LineList
+from ..widgets.log_view import LogView
+from ..widgets.pane_tabs import PaneTabs
+from ..widgets.prompt import Prompt
+from ..widgets.source_bars import SourceBars
+from ..widgets.sweep_summary import SweepSummary
+from ..widgets.task_table import TaskTable
+from .sweep_actions import SweepActions
+
+Pane = Literal["tasks", "sources", "failures", "log"]
+PANES: dict[str, str] = {"tasks": "Tasks", "sources": "Sources", "failures": "Failures", "log": "Log"}
+TAIL_BYTES, TAIL_LINES = 256 * 1024, 5_000
+_SHAPES = ("tiny", "narrow", "wide", "huge")
+
+
+class SweepScreen(SweepActions):
+    """Shows what the feeds tell. All state of the view is here; the widgets only paint it."""
+
+    BINDINGS = SWEEP
+    AUTO_FOCUS: ClassVar[str | None] = "#tasks"
+
+    filter_text: reactive[str] = reactive("", init=False)
+    pane: reactive[str] = reactive("tasks", init=False)
+    stream: reactive[Stream] = reactive("stdout", init=False)
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.model = SweepModel(root)
+        self._feed = SweepFeed(root, lambda news: self.post_message(SweepTold(news)))
+        self._log_feed = LogFeed(lambda news: self.post_message(LogTold(news)), limit=TAIL_BYTES)
+        self._keep: Keep | None = None
+        self._trouble = ""
+        self._arranged_at, self._arrange_cost = 0.0, 0.0
+        self._arrange_due = False
+
+    def compose(self) -> ComposeResult:
+        yield SweepSummary(id="summary")
+        yield PaneTabs(PANES, id="tabs")
+        with Container(id="body"):
+            yield TaskTable(self.model, id="tasks")
+            with Vertical(id="side"):
+                yield SourceBars(id="sources")
+                yield FailureList(self.model, id="failures")
+        yield LogView(id="log", max_lines=TAIL_LINES)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.summary, self.table = self.query_one(SweepSummary), self.query_one(TaskTable)
+        self.sources, self.failures = self.query_one(SourceBars), self.query_one(FailureList)
+        self.log_view, self.tabs = self.query_one(LogView), self.query_one(PaneTabs)
+        self.tabs.active = self.pane
+        self.add_class("-pane-tasks")
+        self._feed.start()
+        self._log_feed.start()
+        self.set_interval(0.5, self._tick)
+
+    def on_unmount(self) -> None:
+        self._feed.stop()
+        self._log_feed.stop()
+
+    def on_resize(self) -> None:
+        shape = shape_of(self.size.width, self.size.height)
+        for name in _SHAPES:
+            self.set_class(name == shape, f"-{name}")
+
+    # -- what the feeds tell --------------------------------------------------------------------------------------
+
+    def on_sweep_told(self, message: SweepTold) -> None:
+        match message.news:
+            case SweepLoaded() as news:
+                first = self.model.facts is None
+                self._trouble = ""
+                self.model.load(news)
+                self._filter_again()
+                self._arrange()
+                if first:
+                    # A full collection over 100,000 rows stops the screen for 20 to 50 ms; they are here to stay.
+                    gc.collect()
+                    gc.freeze()
+                self._show_facts()
+                self._follow_log()
+            case SweepChanged() as news:
+                self._trouble = ""
+                self.model.change(news)
+                self.answered(news.answers)
+                self._rows_changed(news.rows)
+                self._show_facts()
+            case SweepTrouble() as news:
+                self._trouble = fmt.clean(news.text)
+                self._show_summary()
+                if news.final:
+                    self.say(news.text, "error")
+
+    def _rows_changed(self, rows: tuple[TaskRow, ...]) -> None:
+        if not rows:
+            return
+        if self._keep is not None or self.table.sort.column != "#":
+            self._arrange_due = True
+            self._arrange_if_due()
+        self.table.refresh()
+        if self.table.task in {row.index for row in rows}:
+            self._follow_log()
+
+    def on_log_told(self, message: LogTold) -> None:
+        news, task = message.news, self.table.task
+        if task is None or news.target.key != self.model.log_target(task, self.stream).key:
+            return
+        self.log_view.update(news.start, news.lines, news.absent)
+        self._title_log()
+
+    def _tick(self) -> None:
+        """Time goes by though nothing happens."""
+        self.table.now = self.spawn.now()
+        self.table.tick()
+        self._show_summary()
+        if self.model.facts is not None:
+            self.sources.show(self.model.facts.sources, self.spawn.now())
+        self._arrange_if_due()
+        self.check_answers()
+
+    # -- showing it -----------------------------------------------------------------------------------------------
+
+    def _show_summary(self) -> None:
+        self.summary.show(self.model.facts, self.spawn.now(), self._trouble)
+        self.summary.set_class(self.summary.alarm, "-alarm")
+
+    def _show_facts(self) -> None:
+        facts = self.model.facts
+        if facts is None:
+            return
+        self.table.now = self.spawn.now()
+        self._show_summary()
+        self.sources.show(facts.sources, self.spawn.now())
+        self.sources.styles.max_height = max(4, 2 * len(facts.sources) + 2)
+        self.failures.show(facts.failures)
+        self.failures.border_title = f"Failures {fmt.count(len(facts.failures))}" if facts.failures else "Failures"
+        self.sources.border_title = "Sources"
+        self.failures.set_class(bool(facts.failures), "-alarm")
+        self.tabs.alarm("failures", len(facts.failures))
+        self._title_table()
+        self.slots_came(facts.sources)
+        self.update_keys()
+
+    def _title_table(self) -> None:
+        shown, total = self.table.count, len(self.model.rows)
+        title = "Tasks" if shown == total else f"Tasks {fmt.count(shown)} of {fmt.count(total)}"
+        if self.filter_text:
+            title += f" /{self.filter_text}"
+        if self.table.marks:
+            title += f" ({fmt.count(len(self.table.marks))} marked)"
+        self.table.border_title = _plain(title)
+
+    def _title_log(self) -> None:
+        task, view = self.table.task, self.log_view
+        if task is None:
+            view.border_title = "Log"
+            return
+        target = self.model.log_target(task, self.stream)
+        attempt = f" try {target.attempt}" if target.attempt > 1 else ""
+        view.border_title = _plain(f"{self.stream} of {self.model.label(task)}{attempt}")
+        more = f"{fmt.plural(view.unseen, 'new line')}, " if view.unseen else ""
+        view.border_subtitle = "" if view.follow else f"{more}f follows"
+
+    def on_log_view_moved(self) -> None:
+        self._title_log()
+
+    # -- order and filter -----------------------------------------------------------------------------------------
+
+    def _arrange_if_due(self) -> None:
+        """Sorting 100,000 rows anew takes its time; it gets a tenth of ours at most."""
+        if self._arrange_due and time.monotonic() - self._arranged_at > 10 * self._arrange_cost:
+            self._arrange()
+
+    def _arrange(self) -> None:
+        began = time.monotonic()
+        model, table = self.model, self.table
+        table.now = self.spawn.now()
+        table.empty = "No task matches this filter; esc clears it." if self._keep else ""
+        table.show(arrange(model.rows, model.tasks, table.sort, self._keep, table.now))
+        self._arranged_at = time.monotonic()
+        self._arrange_cost, self._arrange_due = self._arranged_at - began, False
+        self._title_table()
+
+    def _filter_again(self) -> str:
+        """Make the test of the filter's text; returns what is wrong with it, and then the filter before it stands."""
+        try:
+            self._keep = parse_filter(self.filter_text, self.model.tasks, self.model.param_keys, self.spawn.now())
+        except FilterError as error:
+            return str(error)
+        return ""
+
+    def action_filter(self) -> None:
+        if not self.query(Prompt):
+            self._before = self.filter_text
+            prompt = Prompt("/", self.filter_text, "state:failed  lr>0.01  !word", id="prompt")
+            self.mount(prompt, before=self.query_one(KeyBar))
+
+    def on_prompt_changed(self, message: Prompt.Changed) -> None:
+        self.filter_text = message.text
+        wrong = self._filter_again()
+        prompt = self.query_one(Prompt)
+        if wrong:
+            prompt.note(wrong, error=True)
+        else:
+            self._arrange()
+            prompt.note(f"{fmt.count(self.table.count)} of {fmt.count(len(self.model.rows))}")
+        self.update_keys()
+
+    async def on_prompt_kept(self) -> None:
+        wrong = self._filter_again()
+        if wrong:
+            self.say(wrong, "error")
+            return
+        await self._close_prompt()
+
+    async def on_prompt_dropped(self) -> None:
+        self.filter_text = self._before
+        self._filter_again()
+        self._arrange()
+        await self._close_prompt()
+
+    async def _close_prompt(self) -> None:
+        await self.query(Prompt).remove()
+        self.table.focus()
+        self._title_table()
+
+    def filter_by(self, text: str) -> None:
+        """Show what matches `text`, in the table."""
+        self.filter_text = text
+        self._filter_again()
+        self._arrange()
+        self.action_pane("tasks")
+
+    def action_sort(self) -> None:
+        keys = [column.key for column in self.table.columns]
+        here = keys.index(self.table.sort.column) if self.table.sort.column in keys else -1
+        self.table.sort = Sort(keys[(here + 1) % len(keys)])
+        self._arrange()
+
+    def action_sort_reverse(self) -> None:
+        sort = self.table.sort
+        self.table.sort = Sort(sort.column, not sort.reverse)
+        self._arrange()
+
+    # -- marks ----------------------------------------------------------------------------------------------------
+
+    def action_mark(self) -> None:
+        task = self.table.task
+        if task is not None:
+            self.table.marks ^= {task}
+            self.table.cursor += 1
+            self._marked()
+
+    def action_mark_all(self) -> None:
+        shown = set(self.table.order)
+        self.table.marks = set() if shown <= self.table.marks else self.table.marks | shown
+        self._marked()
+
+    def _marked(self) -> None:
+        self.table.refresh()
+        self._title_table()
+        self.update_keys()
+
+    # -- panes ----------------------------------------------------------------------------------------------------
+
+    def action_pane(self, name: str) -> None:
+        self.pane = name
+        self.query_one(f"#{name}").focus()
+
+    def watch_pane(self, old: str, new: str) -> None:
+        self.remove_class(f"-pane-{old}")
+        self.add_class(f"-pane-{new}")
+        self.tabs.active = new
+
+    def on_pane_tabs_picked(self, message: PaneTabs.Picked) -> None:
+        self.action_pane(message.name)
+
+    def on_descendant_focus(self) -> None:
+        name = self.focused.id if self.focused else None
+        if name in PANES:
+            self.pane = name
+        self.update_keys()
+
+    # -- the cursor and the log -----------------------------------------------------------------------------------
+
+    def on_line_list_moved(self, message: LineList.Moved) -> None:
+        if message.sender is self.table:
+            self._follow_log()
+            self.update_keys()
+        elif message.sender is self.failures and self.failures.failure:
+            if self.table.go_to(self.failures.failure.index):
+                self._follow_log()
+
+    def on_line_list_chosen(self, message: LineList.Chosen) -> None:
+        if message.sender is self.sources and self.sources.source:
+            name = self.sources.source.name
+            self.filter_by(f'source:"{name}"' if " " in name else f"source:{name}")
+        elif message.sender is self.failures and self.failures.failure:
+            failure = self.failures.failure
+            self.open_log(failure.index, failure.attempt, "stderr")
+        else:
+            self.action_logs()
+
+    def _follow_log(self) -> None:
+        task = self.table.task
+        if task is not None:
+            self._log_feed.follow(self.model.log_target(task, self.stream))
+            self._title_log()
+
+    def action_logs(self) -> None:
+        if self.table.task is not None:
+            self.open_log(self.table.task, 0, self.stream)
+
+    def open_log(self, task: int, attempt: int, stream: Stream) -> None:
+        from .log import LogScreen
+
+        self.app.push_screen(LogScreen(self.model, task, attempt, stream))
+
+    def action_stream(self) -> None:
+        self.stream = "stderr" if self.stream == "stdout" else "stdout"
+        self._follow_log()
+
+    def action_wrap(self) -> None:
+        self.log_view.wrap = not self.log_view.wrap
+
+    def action_follow(self) -> None:
+        self.log_view.follow = not self.log_view.follow
+
+    # -- the way back ---------------------------------------------------------------------------------------------
+
+    def action_back(self) -> None:
+        if self.filter_text:
+            self.filter_text = ""
+            self._filter_again()
+            self._arrange()
+        elif self.table.marks:
+            self.table.marks = set()
+            self._marked()
+        elif self.focused is not self.table:
+            self.action_pane("tasks")
+        else:
+            self.spawn.show_list()
+
+    def action_copy_id(self) -> None:
+        if self.table.task is not None:
+            self.copy(fmt.task_id(self.table.task))
+
+    def action_copy_sweep(self) -> None:
+        if self.model.facts is not None:
+            self.copy(self.model.facts.id)
+
+    def action_copy_command(self) -> None:
+        facts, task = self.model.facts, self.table.task
+        if facts is not None:
+            self.copy(f"spawn-tui logs {facts.id} {task + 1}" if task is not None else f"spawn-tui {facts.id}")
+
+    # -- what can be done now -------------------------------------------------------------------------------------
+
+    def update_keys(self) -> None:
+        """Offer other keys if what can be done has changed."""
+        now = tuple(sorted(action for action in CHANGES if self.can(action)))
+        if now != self._offered:
+            self._offered = now
+            self.refresh_bindings()
+
+    _offered: tuple[str, ...] | None = None
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in CHANGES:
+            return self.can(action)
+        if action in ("filter", "sort", "sort_reverse", "mark", "mark_all", "logs", "copy_id", "copy_command"):
+            return self.model.facts is not None
+        return True
+
+    @property
+    def over(self) -> bool:
+        return self.model.facts is not None and self.model.facts.status in FINAL_STATUSES
+
+
+def _plain(text: str) -> str:
+    """Text for a border's title, in which brackets would be markup."""
+    return text.replace("[", r"\[")

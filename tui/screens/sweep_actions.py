@@ -1,0 +1,132 @@
+"""What can be asked of a sweep from its screen, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from .. import wishes
+from ..model import SweepModel
+from ..view import FINAL_STATUSES, SourceRow, TaskRow
+from ..widgets.source_bars import SourceBars
+from ..widgets.task_table import TaskTable
+from .asking import AskingScreen
+
+_LEFT = frozenset({"pending", "launching", "running", "unknown"})
+_AGAIN = frozenset({"failed", "cancelled"})
+
+
+class SweepActions(AskingScreen):
+    """The half of a sweep's screen that asks. It needs the model, the table and the sources, and shows nothing."""
+
+    model: SweepModel
+    table: TaskTable
+    sources: SourceBars
+    filter_text: object
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._slots_asked: dict[str, int] = {}
+        """Slots asked for by source, until the journal has them: pressing `+` three times asks for three more."""
+
+    # -- when -----------------------------------------------------------------------------------------------------
+
+    def can(self, action: str) -> bool:
+        """Whether this action of `CHANGES` makes sense now."""
+        facts = self.model.facts
+        if facts is None or self.spawn.readonly:
+            return False
+        match action:
+            case "cancel":
+                return any(row.state in _LEFT for row in self.targets())
+            case "cancel_force":
+                return any(row.state in _LEFT or row.state == "cancelling" for row in self.targets())
+            case "retry":
+                return any(row.state in _AGAIN for row in self.targets())
+            case "retry_failed":
+                return facts.counts.get("failed", 0) > 0
+            case "pause":
+                return bool(facts.engine) and not facts.paused and facts.status in ("pending", "running")
+            case "resume":
+                return facts.status not in FINAL_STATUSES and (facts.paused or not facts.engine)
+            case "cancel_sweep":
+                return facts.status not in FINAL_STATUSES and facts.status != "cancelling"
+            case _:
+                return bool(facts.engine) and facts.status not in FINAL_STATUSES and self.sources.source is not None
+
+    def targets(self) -> Iterable[TaskRow]:
+        """The marked tasks, else the one under the cursor."""
+        rows = self.model.rows
+        if self.table.marks:
+            return (rows[index] for index in sorted(self.table.marks))
+        task = self.table.task
+        return () if task is None else (rows[task],)
+
+    # -- asking ---------------------------------------------------------------------------------------------------
+
+    def _ask(self, wish: wishes.Wish | None) -> None:
+        facts = self.model.facts
+        if wish is not None and facts is not None:
+            self.wish(self.model.root, wish, engine=bool(facts.engine))
+
+    def _cancel(self, *, force: bool) -> None:
+        if self.model.facts is not None:
+            self._ask(wishes.cancel_tasks(self.model.facts, list(self.targets()), self.spawn.now(), force=force))
+
+    def action_cancel(self) -> None:
+        self._cancel(force=False)
+
+    def action_cancel_force(self) -> None:
+        self._cancel(force=True)
+
+    def action_cancel_sweep(self) -> None:
+        if self.model.facts is not None:
+            self._ask(wishes.cancel_sweep(self.model.facts, self.model.rows, self.spawn.now()))
+
+    def action_retry(self) -> None:
+        if self.model.facts is not None:
+            self._ask(wishes.retry_tasks(self.model.facts, list(self.targets())))
+
+    def action_retry_failed(self) -> None:
+        """All that failed; under a filter, only those it shows."""
+        facts, rows = self.model.facts, self.model.rows
+        if facts is None:
+            return
+        if not self.filter_text:
+            self._ask(wishes.retry_failed(facts))
+            return
+        shown = [rows[index] for index in self.table.order if rows[index].state in _AGAIN]
+        if shown:
+            self._ask(wishes.retry_tasks(facts, shown))
+        else:
+            self.say("No task that this filter shows has failed.", "warning")
+
+    def action_pause(self) -> None:
+        if self.model.facts is not None:
+            self._ask(wishes.pause(self.model.facts))
+
+    def action_resume(self) -> None:
+        if self.model.facts is not None:
+            self._ask(wishes.resume(self.model.facts))
+
+    def action_more_slots(self) -> None:
+        self._slots(1)
+
+    def action_fewer_slots(self) -> None:
+        self._slots(-1)
+
+    def _slots(self, step: int) -> None:
+        source = self.sources.source
+        if source is None:
+            return
+        value = self._slots_asked.get(source.name, source.slots) + step
+        if value < 1:
+            self.say(f"{source.name} keeps one slot; p pauses the sweep.", "warning")
+            return
+        self._slots_asked[source.name] = value
+        self._ask(wishes.slots(source, value))
+
+    def slots_came(self, sources: Sequence[SourceRow]) -> None:
+        """The journal has these slots now."""
+        for source in sources:
+            if self._slots_asked.get(source.name) == source.slots:
+                del self._slots_asked[source.name]

@@ -1,0 +1,105 @@
+"""A task's head in its log: how it stands, its parameters, and the command that runs it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.style import Style
+from textual.strip import Strip
+from textual.widget import Widget
+
+from .. import format as fmt
+from ..glyphs import UNICODE, Glyphs
+from ..log_text import wrap
+from ..model import SweepModel
+from ..view import STATES
+from .paint import Span, fit, spread, strip
+
+_NONE = Style.null()
+_MOST_LINES = 3
+"""Lines that parameters and command may each take."""
+
+
+class TaskSummary(Widget):
+    """As high as it needs to be."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        *(f"state--{state}" for state in STATES), "text--muted", "text--strong", "text--error", "text--head",
+    }  # fmt: skip
+
+    def __init__(self, model: SweepModel, task: int, *, id: str) -> None:
+        super().__init__(id=id)
+        self._model, self._task = model, task
+        self._now = 0.0
+        self._lines: list[list[Span]] = []
+        self._command: str | None = None
+
+    @property
+    def glyphs(self) -> Glyphs:
+        return getattr(self.app, "glyphs", UNICODE)
+
+    def show(self, now: float) -> None:
+        self._now = now
+        self._make()
+
+    def show_command(self, command: str) -> None:
+        """The exact command, once it is known."""
+        self._command = fmt.clean(command)
+        self._make()
+
+    def on_resize(self) -> None:
+        self._make()
+
+    def look(self, name: str) -> Style:
+        return self.get_component_rich_style(name, partial=True)
+
+    def _make(self) -> None:
+        width = self.size.width - 2
+        if width < 4:
+            return
+        lines = [self._head(width)]
+        message = self._message()
+        if message:
+            lines.append([(fit(message, width, ellipsis=self.glyphs.ellipsis), self.look("text--error"))])
+        params = self._model.tasks[self._task].params
+        if params:
+            text = "  ".join(f"{fmt.clean(key)}={fmt.value(item)}" for key, item in params.items())
+            lines += self._block(text, width, _NONE)
+        if self._command:
+            lines += self._block(f"$ {self._command}", width, self.look("text--muted"))
+        if len(lines) != len(self._lines):
+            self.styles.height = len(lines)
+        self._lines = lines
+        self.refresh()
+
+    def _block(self, text: str, width: int, style: Style) -> list[list[Span]]:
+        pieces = wrap(text, width)
+        if len(pieces) > _MOST_LINES:
+            pieces = [*pieces[: _MOST_LINES - 1], fit("".join(pieces[_MOST_LINES - 1 :]), width, ellipsis=self.glyphs.ellipsis)]
+        return [[(piece, style)] for piece in pieces]
+
+    def _head(self, width: int) -> list[Span]:
+        row = self._model.rows[self._task]
+        dot = f" {self.glyphs.separator} "
+        state = self.look(f"state--{row.state}")
+        left: list[Span] = [
+            (self._model.label(self._task), self.look("text--strong")),
+            (f"  {self.glyphs.states[row.state]} {row.state}", state),
+        ]
+        if row.state == "failed":
+            left.append((f" {fmt.ending(row.kind, row.exit_code, row.signal)}", state))
+        facts = [fmt.clean(row.source)] if row.source else []
+        if row.attempt:
+            facts.append(f"try {row.attempt}")
+        if row.started_at is not None:
+            facts += [f"started {fmt.clock(row.started_at)}", fmt.duration(row.elapsed(self._now))]
+        return spread(left, [(dot.join(facts), self.look("text--muted"))], width)
+
+    def _message(self) -> str:
+        row = self._model.rows[self._task]
+        return fmt.clean(row.message) if row.state == "failed" else ""
+
+    def render_line(self, y: int) -> Strip:
+        width, base = self.size.width, self.rich_style
+        spans = self._lines[y] if y < len(self._lines) else []
+        return strip([(" ", _NONE), *spans, (" ", _NONE)], width, base)
