@@ -175,12 +175,13 @@ class Renderer:
         if self._plan.command is None:
             return
         base = sum(len(name) + len(text) + 2 for name, text in self._base_env.items())
-        fixed = len(json.dumps([self._plan.command, dict(self._plan.env)]))
+        templates = json.dumps([self._plan.command, dict(self._plan.env), self._plan.workdir])
+        # Each value is in the environment twice, and once more for each time a template names it.
+        copies = 4 + templates.count("{")
         for index, task in enumerate(self._plan.tasks):
-            rough = fixed + sum([_rough_size(value) for value in task.params.values()])
-            # Each value is in the environment twice and may be named in the command; a character has up to 4
-            # bytes.
-            if rough * 4 >= ENTRY_LIMIT or (base + 12 * rough) >= TOTAL_LIMIT:
+            characters = sum([_characters(value) for value in task.params.values()])
+            most_bytes = 4 * (len(templates) + copies * characters)
+            if most_bytes >= ENTRY_LIMIT or base + most_bytes >= TOTAL_LIMIT:
                 self._measure(index, base)
 
     def _measure(self, index: int, base: int) -> None:
@@ -277,11 +278,8 @@ def _mfcl_variables(task: PlannedTask, task_dir: str) -> dict[str, str]:
     }
 
 
-def _rough_size(value: Value) -> int:
-    return (
-        len(value)
-        if isinstance(value, str)
-        else 30
-        if not isinstance(value, list | dict)
-        else len(text_of(value))
-    )
+def _characters(value: Value) -> int:
+    """About how long the text of `value` is, and never too little."""
+    if isinstance(value, str):
+        return len(value)
+    return len(text_of(value)) if isinstance(value, list | dict) else 30

@@ -60,13 +60,18 @@ def ensure_engine(root: Path, *, take_over: bool = False) -> bool:
         return now is not None and now.process.pid == process.pid
 
     if not wait_for(settled, START_LIMIT):
-        raise EngineFailed(f"the engine (pid {process.pid}) did not take the lock within {START_LIMIT:g} s; see {layout.engine_log}")
-    if process.poll() not in (None, 0):
-        with layout.engine_log.open("rb") as file:
-            file.seek(before)
-            said = file.read().decode(errors="replace").strip().splitlines()
-        raise EngineFailed(said[-1] if said else f"the engine ended with status {process.returncode}")
-    return True
+        raise EngineFailed(
+            f"the engine (pid {process.pid}) did not take the lock within {START_LIMIT:g} s; see {layout.engine_log}"
+        )
+    if process.poll() in (None, 0):
+        return True
+    holder = read_holder(layout.lock)
+    if holder is not None and holder.lives:
+        return False  # somebody else started one at the same moment
+    with layout.engine_log.open("rb") as file:
+        file.seek(before)
+        said = file.read().decode(errors="replace").strip().splitlines()
+    raise EngineFailed(said[-1] if said else f"the engine ended with status {process.returncode}")
 
 
 def _stop_on_signal(engine: Engine, number: int) -> None:

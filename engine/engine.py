@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from ..state.disk import Disk
@@ -111,23 +112,26 @@ class Engine:
     # --- life ----------------------------------------------------------------------------------------------------
 
     def start(self, notes: Sequence[str] = ()) -> None:
-        """Say that this engine is here, then take over what earlier ones launched."""
+        """Say that this engine is here, then take over what earlier ones launched. Raises `DiskTrouble`."""
         events: list[ev.Event] = [ev.Note(text) for text in notes]
         events.append(ev.EngineStarted(self.sweep.epoch + 1, host_name(), os.getpid()))
         clean = not self.sweep.engine_pid
-        self._commit(events)
-        if not clean:
-            self.home.repair(self.sweep)
-        self.home.refresh(self.sweep)
-        for name in self.sources:
-            self._adopt(name)
+        with self._disk_trouble():
+            self._commit(events)
+            if not clean:
+                self.home.repair(self.sweep)
+            self.home.refresh(self.sweep)
+            for name in self.sources:
+                self._adopt(name)
 
     def _adopt(self, name: str) -> None:
         tasks = [self.sweep.tasks[index] for index in sorted(self.sweep.sources[name].active)]
         refs = {task.index: ev.Ref(task.index, len(task.attempts)) for task in tasks}
         if refs:
             running = frozenset(refs[t.index] for t in tasks if t.attempts[-1].started_at is not None)
-            cancelling = frozenset(refs[t.index] for t in tasks if t.state is TaskState.CANCELLING)
+            cancelling = frozenset(
+                refs[t.index] for t in tasks if t.state is TaskState.CANCELLING or t.cancel_requested
+            )
             jobs = [self._job(ref, name, prepare=ref not in running) for ref in refs.values()]
             self.sources[name].adopt(jobs, running=running, cancelling=cancelling)
 
@@ -138,30 +142,26 @@ class Engine:
         """
         self.lock.check()
         now = self.clock()
-        try:
+        with self._disk_trouble():
             self._take_requests(now)
             self._observe(now)
             if self._drain is not None and self._draining and (now >= self._drain[1] or not self.sweep.active):
                 self.stop(self._drain[0])
             wake_at = self._carry_out()
             if self.store.rotation_due:
+                self.lock.check()
                 self.store.rotate()
-        except OSError as error:
-            if error.errno in _DISK_FULL:
-                raise DiskTrouble(
-                    f"{self.store.layout.root}: {error.strerror}. Nothing more is launched; what runs goes on. "
-                    f"When there is room again: spawn-tui resume {self.sweep.id}"
-                ) from error
-            raise
         return self._pause(now, wake_at)
 
     def finish(self) -> None:
-        """Bring everything to rest: the last events, the snapshot, the readable files."""
-        if self.sweep.ended is None:
-            reason = self._stop_reason or "the sweep is paused and nothing runs"
-            self._commit([ev.EngineStopped(reason)])
-        self.store.save_snapshot()
-        self.home.refresh(self.sweep)
+        """Bring everything to rest: the last events, the snapshot, the readable files. Raises as `step`."""
+        with self._disk_trouble():
+            if self.sweep.ended is None:
+                reason = self._stop_reason or "the sweep is paused and nothing runs"
+                self._commit([ev.EngineStopped(reason)])
+            self.lock.check()
+            self.store.save_snapshot()
+            self.home.refresh(self.sweep)
 
     def close(self) -> None:
         """Let go of everything, whatever happened before."""
@@ -189,13 +189,17 @@ class Engine:
             decision = decide(self.sweep, self.clock(), launch=not self._draining)
             if not decision.events:
                 return decision.wake_at
-            # Somebody else may compare what we are about to ask for: then it must be on the disk first.
-            sync = any(isinstance(event, ev.Launching) and event.request for event in decision.events)
+            self._commit(decision.events, sync=any(self._must_survive(event) for event in decision.events))
+            # After the journal, before the act: what was written before this look is in the reading of every later
+            # engine, and one that has lost the lock acts no more.
             self.lock.check()
-            self._commit(decision.events, sync=sync)
             for event in decision.events:
                 self._act(event)
         raise RuntimeError(f"the sweep did not come to rest in {_ROUNDS} decisions")
+
+    def _must_survive(self, event: ev.Event) -> bool:
+        """Whether this must be on the disk before it is acted on: the launch would outlive a failure of this host."""
+        return isinstance(event, ev.Launching) and self.sources[event.source].outlives_host
 
     def _act(self, event: ev.Event) -> None:
         match event:
@@ -214,7 +218,8 @@ class Engine:
         for request in pending(self.disk, self.store.layout.requests):
             event = take(self.sweep, request)
             if event is not None:
-                self._commit([event])
+                self._commit([event], sync=True)
+            self.lock.check()  # an engine that lost it has written in vain, and must leave the request to the other
             self._remove(request)
 
     def _remove(self, request: RequestFile) -> None:
@@ -234,6 +239,19 @@ class Engine:
             if after is not None:
                 waits.append(after)
         return min(waits)
+
+    @contextmanager
+    def _disk_trouble(self) -> Iterator[None]:
+        """A full or read-only disk becomes `DiskTrouble`, which names the way on."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _DISK_FULL:
+                raise
+            raise DiskTrouble(
+                f"{self.store.layout.root}: {error.strerror}. Nothing more is launched; what runs goes on. "
+                f"When it can be written again: spawn-tui resume {self.sweep.id}"
+            ) from error
 
     # --- helpers -------------------------------------------------------------------------------------------------
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-_RANGE = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
-_TASK_PREFIX = re.compile(r"task_(?=\d)")
+_RANGE = re.compile(r"([0-9]+)(?:\s*-\s*([0-9]+))?")
+_TASK_PREFIX = re.compile(r"task_(?=[0-9])")
 
 
 def task_name(index: int) -> str:

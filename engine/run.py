@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -18,13 +21,26 @@ from ..state.requests import pending
 from .clock import SteadyClock
 from .command import Renderer
 from .create import entry_of
-from .engine import Engine, Listener
+from .decide import is_idle
+from .engine import DiskTrouble, Engine, HomeWriter, Listener
 from .home import Home
+from .plan.model import Plan
+from .sources.base import Source
 from .sources.registry import SourceSpec, make_source
 from .store import SweepStore
 from .sweep import Sweep
 
 OnSignal = Callable[[Engine, int], None]
+_NOT_WRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an engine is made of besides itself; the crash suite puts in parts that stop in the middle."""
+
+    disk: Callable[[], LocalDisk] = LocalDisk
+    source: Callable[[SourceSpec, SweepLayout], Source] = make_source
+    home: Callable[[SweepLayout, Plan], HomeWriter] = Home
 
 
 class Waker:
@@ -65,6 +81,7 @@ def run_engine(
     on_signal: OnSignal | None = None,
     on_start: Callable[[Engine], None] | None = None,
     index: SweepIndex | None = None,
+    parts: Parts = Parts(),  # noqa: B008 - immutable
 ) -> Sweep:
     """Run the sweep in `root` until it ends, is idle, or is stopped; returns it as it then is.
 
@@ -74,38 +91,50 @@ def run_engine(
     layout = SweepLayout(root)
     lock = EngineLock(layout.lock)
     while True:
-        lock.acquire(take_over=take_over)
+        stopped: list[int] = []
         try:
-            sweep = _run_locked(layout, lock, listeners, on_signal, on_start)
+            lock.acquire(take_over=take_over)
+            sweep = _run_locked(layout, lock, parts, listeners, on_signal, on_start, stopped)
+        except OSError as error:
+            if error.errno not in _NOT_WRITABLE:
+                raise
+            raise DiskTrouble(
+                f"{error.filename or root}: {error.strerror}. Nothing more is launched; what runs goes on. "
+                f"When it can be written again: spawn-tui resume {root.name}"
+            ) from error
         finally:
             lock.release()
-        (index or SweepIndex()).put(entry_of(sweep, root))
+        with suppress(OSError, ValueError):  # the index can be made again, and says nothing that the sweep does not
+            (index or SweepIndex()).put(entry_of(sweep, root))
         # A request may have come between the last look and the release: then it has no engine but us.
-        if sweep.ended is None or not pending(LocalDisk(), layout.requests):
+        rests = sweep.ended is not None or is_idle(sweep)
+        if stopped or not rests or not pending(LocalDisk(), layout.requests):
             return sweep
+        take_over = False
 
 
 def _run_locked(
     layout: SweepLayout,
     lock: EngineLock,
+    parts: Parts,
     listeners: Sequence[Listener],
     on_signal: OnSignal | None,
     on_start: Callable[[Engine], None] | None,
+    stopped: list[int],
 ) -> Sweep:
-    disk = LocalDisk()
+    disk = parts.disk()
     clock = SteadyClock()
     store, mended = SweepStore.open(layout.root, disk, clock=lambda: clock())
     clock = SteadyClock(store.sweep.updated_at)
     sources = {
-        state.name: make_source(SourceSpec(state.name, state.kind, state.slots, dict(state.options)), layout)
+        state.name: parts.source(SourceSpec(state.name, state.kind, state.slots, dict(state.options)), layout)
         for state in store.sweep.sources.values()
     }
     renderer = Renderer(
         store.plan, sweep_id=store.sweep.id, project_dir=store.sweep.project, base_env=os.environ
     )
-    engine = Engine(
-        store, sources, lock, Home(layout, store.plan), renderer, disk, clock, listeners=listeners
-    )
+    home = parts.home(layout, store.plan)
+    engine = Engine(store, sources, lock, home, renderer, disk, clock, listeners=listeners)
     waker = Waker()
     arrived: list[int] = []
     handlers = _catch(arrived) if on_signal is not None else {}
@@ -117,6 +146,7 @@ def _run_locked(
         while not engine.finished:
             waker.wait(pause)
             while arrived and on_signal is not None:
+                stopped.append(arrived[0])
                 on_signal(engine, arrived.pop(0))
             pause = engine.step()
         engine.finish()

@@ -10,68 +10,93 @@
 #   exit        "STATUS FLAG end": STATUS as the shell gives it (128+n for signal n), FLAG `term` if TERM reached the
 #               runner, `workdir` if WORKDIR could not be entered, else `-`. A line without `end` is torn.
 # Its own status is the command's; 121: somebody else holds the claim, or it could not be written; 122: no exit file.
+#
+# It must lead its process group. Its variables begin with spawn_, so that none of the command's environment changes.
 
-d=$1 limit=$2 work=$3
+set +eux
+spawn_dir=$1 spawn_limit=$2 spawn_work=$3
 shift 3
 
-spawn_start() { start=${22}; }
-if { read -r stat </proc/$$/stat && read -r boot </proc/sys/kernel/random/boot_id &&
-	read -r host </proc/sys/kernel/hostname; } 2>/dev/null; then
-	spawn_start $stat
+spawn_start() { spawn_start=${22}; }
+if { read -r spawn_stat </proc/$$/stat && read -r spawn_boot </proc/sys/kernel/random/boot_id &&
+	read -r spawn_host </proc/sys/kernel/hostname; } 2>/dev/null; then
+	spawn_start $spawn_stat
 else
-	start=$(ps -o lstart= -p $$ | tr -s ' ' - | tr : . | sed 's/^-//;s/-$//')
-	boot=$(sysctl -n kern.bootsessionuuid)
-	host=$(hostname)
+	spawn_start=$(ps -o lstart= -p $$ | tr -s ' ' - | tr : . | sed 's/^-//;s/-$//')
+	spawn_boot=$(sysctl -n kern.bootsessionuuid)
+	spawn_host=$(hostname)
 fi
 
 set -C
-{ echo "$$:$start:$boot:$host" >"$d/claim"; } 2>/dev/null || exit 121
+{ echo "$$:$spawn_start:$spawn_boot:$spawn_host" >"$spawn_dir/claim"; } 2>/dev/null || exit 121
 set +C
 
 # A trapped TERM lets the runner live until the command has ended, and write what came of it.
-t=-
-trap 't=term' TERM INT HUP
+spawn_flag=-
+trap 'spawn_flag=term' TERM INT HUP
 
-if ! cd -- "$work" 2>"$d/stderr.log"; then
-	echo "126 workdir end" >"$d/exit" || exit 122
+exec </dev/null >"$spawn_dir/stdout.log" 2>"$spawn_dir/stderr.log"
+
+spawn_exit() {
+	echo "$1 end" >"$spawn_dir/exit" && return
+	# A full disk: the outcome waits here until there is room for it, unless nobody wants it any more.
+	while [ -d "$spawn_dir" ] && [ "$spawn_flag" = - ]; do
+		sleep 1
+		{ echo "$1 end" >"$spawn_dir/exit"; } 2>/dev/null && return
+	done
+	exit 122
+}
+
+if ! cd -- "$spawn_work"; then
+	spawn_exit "126 workdir"
 	exit 126
 fi
 
-w=
-if [ "$limit" != 0 ]; then
+spawn_watch=
+if [ "$spawn_limit" != 0 ]; then
 	(
-		trap 'kill "$s" 2>/dev/null; exit 0' TERM
-		sleep "$limit" &
-		s=$!
-		wait "$s"
-		echo "$limit" >"$d/timed_out"
+		sleep "$spawn_limit"
+		echo "$spawn_limit" >"$spawn_dir/timed_out"
 		trap '' TERM
-		kill -TERM -- "-$$"
+		kill -TERM "-$$"
 		sleep "${SPAWN_KILL_AFTER:-10}"
-		kill -KILL -- "-$$"
-	) </dev/null >/dev/null 2>&1 &
-	w=$!
+		kill -KILL "-$$"
+	) >/dev/null 2>&1 &
+	spawn_watch=$!
 fi
 
-case $1 in
-. | : | alias | break | cd | continue | eval | exec | exit | export | local | read | readonly | return | set | shift | \
-	times | trap | umask | unalias | unset | wait)
+case $spawn_flag$1 in
+term*)
+	# Ended before it began.
+	spawn_status=143
+	;;
+-. | -: | -alias | -bind | -break | -builtin | -cd | -command | -continue | -declare | -enable | -eval | -exec | \
+	-exit | -export | -fc | -getopts | -hash | -history | -let | -local | -logout | -mapfile | -printf | -read | \
+	-readarray | -readonly | -return | -set | -shift | -shopt | -source | -spawn_* | -suspend | -times | -trap | \
+	-typeset | -ulimit | -umask | -unalias | -unset | -wait)
 	# Words that would change this shell: an argument vector means a program.
-	env -- "$@" </dev/null >"$d/stdout.log" 2>"$d/stderr.log"
+	env -- "$@"
+	spawn_status=$?
 	;;
 *)
-	"$@" </dev/null >"$d/stdout.log" 2>"$d/stderr.log"
+	"$@"
+	spawn_status=$?
 	;;
 esac
-r=$?
 
-if [ -n "$w" ] && ! [ -e "$d/timed_out" ]; then
-	kill "$w" 2>/dev/null
-	wait "$w" 2>/dev/null
+if [ -z "$spawn_watch" ]; then
+	spawn_exit "$spawn_status $spawn_flag"
+	exit "$spawn_status"
 fi
-echo "$r $t end" >"$d/exit" || exit 122
-if [ -e "$d/timed_out" ]; then
+
+# KILL, for a TERM is lost on a shell that has just been forked. Its sleep is in our group.
+kill -KILL "$spawn_watch" 2>/dev/null
+wait "$spawn_watch" 2>/dev/null
+spawn_exit "$spawn_status $spawn_flag"
+trap '' TERM
+if [ -e "$spawn_dir/timed_out" ]; then
 	# Past its time nothing of the group may live on, this shell included.
-	kill -KILL -- "-$$"
+	kill -KILL "-$$"
 fi
-exit "$r"
+kill -TERM "-$$"
+exit "$spawn_status"

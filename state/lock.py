@@ -14,7 +14,7 @@ import fcntl
 import json
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,22 +96,22 @@ class EngineLock:
         except FileNotFoundError:
             same = False
         if not same:
-            raise LockLost(f"{self.path}: another engine has taken over")
+            gone = "" if self.path.parent.exists() else f"; the directory {self.path.parent} is gone"
+            raise LockLost(f"{self.path}: this engine has lost the sweep, another has taken it over{gone}")
         now = time.monotonic()
         if now >= self._beat_due:
             os.utime(self._fd)
             self._beat_due = now + BEAT
 
     def release(self) -> None:
-        """Let go, if it is still held; harmless otherwise."""
+        """Let go, if it is still held; harmless otherwise, and where nothing can be written."""
         if self._fd < 0:
             return
-        try:
-            with self._guard():
-                if os.stat(self.path).st_ino == self._inode:  # noqa: PTH116
-                    self.path.unlink()
-        except FileNotFoundError:
-            pass  # somebody took it over: theirs now
+        # Another's by now, gone with its directory, or on a disk that was made read-only: then it names a process that
+        # will soon be dead, which is as good.
+        with suppress(OSError), self._guard():
+            if os.stat(self.path).st_ino == self._inode:  # noqa: PTH116
+                self.path.unlink()
         os.close(self._fd)
         self._fd = -1
 

@@ -11,11 +11,15 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 _PROC = sys.platform.startswith("linux")
+_KERNEL_THREAD = 0x00200000
+"""PF_KTHREAD of the flags in `/proc/PID/stat` (linux/sched.h)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +55,41 @@ def boot_id() -> str:
     return out.stdout.strip()
 
 
+class _Stat(NamedTuple):
+    group: int
+    start: str
+    kernel: bool
+
+
+def _read(path: str) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = piece = os.read(fd, 65536)
+        while piece:
+            piece = os.read(fd, 65536)
+            data += piece
+        return data
+    finally:
+        os.close(fd)
+
+
+def _read_stat(pid: int) -> _Stat | None:
+    """From `/proc/PID/stat`, proc(5); None for a zombie. Raises `OSError` if there is no such process."""
+    stat = _read(f"/proc/{pid}/stat")
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    if fields[0] in (b"Z", b"X"):
+        return None
+    return _Stat(int(fields[2]), fields[19].decode(), bool(int(fields[6]) & _KERNEL_THREAD))
+
+
 def start_time(pid: int) -> str | None:
     """When the process started, in words of its own machine; None if there is no such process (a zombie is none)."""
     if _PROC:
         try:
-            stat = Path(f"/proc/{pid}/stat").read_text()
+            stat = _read_stat(pid)
         except (FileNotFoundError, ProcessLookupError):
             return None
-        fields = stat[stat.rindex(")") + 2 :].split()
-        return None if fields[0] in "ZX" else fields[19]
+        return None if stat is None else stat.start
     out = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
     text = "-".join(out.stdout.split())
     return text.replace(":", ".") or None
@@ -87,37 +117,95 @@ def is_alive(process: ProcessId) -> bool:
     return process.boot == boot_id() and start_time(process.pid) == process.start
 
 
-def tagged(variable: str, values: frozenset[str]) -> dict[str, list[int]]:
-    """Processes of ours whose environment holds `variable` with one of `values`: value → pids.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Living processes: by the value they carry (pid and its process group), and by group."""
 
-    One walk over the process table, for rare occasions. Zombies and this process itself are left out; what may not
-    be looked at (other users' processes) is not ours.
+    tagged: dict[str, dict[int, int]]
+    groups: dict[int, set[int]]
+
+
+_WALKS = 10
+"""Looks at the process table in one search, at most."""
+
+
+def search(variable: str, values: Collection[str], groups: Collection[int] = ()) -> Found:
+    """Processes whose environment holds `variable` with one of `values`, and the members of `groups`.
+
+    Wherever they went: a child that left its parent's group or session still carries the variable. Zombies and this
+    process itself are left out; an environment that may not be read (another user's) belongs to no value.
     """
-    found: dict[str, list[int]] = {}
-    if not values:
-        return found
-    if _PROC:
-        wanted = f"{variable}=".encode()
-        for entry in os.listdir("/proc"):  # noqa: PTH208 - a thousand entries, Path objects cost more than the reads
-            if not entry.isdigit() or int(entry) == os.getpid():
+    found = Found({}, {})
+    if values or groups:
+        (_search_proc if _PROC else _search_psutil)(variable, frozenset(values), frozenset(groups), found)
+    return found
+
+
+def _search_proc(variable: str, values: frozenset[str], groups: frozenset[int], found: Found) -> None:
+    """Walks `/proc` until a walk shows nobody new, nobody who ended under our eyes, nobody in the midst of an exec.
+
+    A process that forks and ends while we walk is gone when we come to it, and its child was not in the list: the next
+    walk finds the child.
+    """
+    wanted = f"{variable}=".encode()
+    known = {os.getpid()}
+    for walk in range(_WALKS):
+        missed = False
+        for entry in os.listdir("/proc"):  # noqa: PTH208 - hundreds of entries: a Path costs more than the read
+            if not entry.isdigit() or (pid := int(entry)) in known:
                 continue
             try:
-                environ = Path(f"/proc/{entry}/environ").read_bytes()
+                environ = _environ(pid) if values else None
+                value = _value(environ, wanted) if environ else None
+                looked = value in values or bool(groups) or environ == b""
+                stat = _read_stat(pid) if looked else None
             except OSError:
+                missed = True  # it ended as we came
                 continue
-            for item in environ.split(b"\0"):
-                if item.startswith(wanted):
-                    value = os.fsdecode(item[len(wanted) :])
-                    if value in values and start_time(int(entry)) is not None:
-                        found.setdefault(value, []).append(int(entry))
-        return found
+            if stat is not None and not stat.kernel:
+                if value in values:
+                    found.tagged.setdefault(str(value), {})[pid] = stat.group
+                if stat.group in groups:
+                    found.groups.setdefault(stat.group, set()).add(pid)
+                if environ == b"" and walk < 2:
+                    missed = True  # so it is while exec replaces it, and for those that have none
+                    continue
+            known.add(pid)
+        if not missed:
+            return
+
+
+def _environ(pid: int) -> bytes | None:
+    """None if it is not ours to read."""
+    try:
+        return _read(f"/proc/{pid}/environ")
+    except PermissionError:
+        return None
+
+
+def _value(environ: bytes, wanted: bytes) -> str | None:
+    start = 0 if environ.startswith(wanted) else environ.find(b"\0" + wanted) + 1
+    if start == 0 and not environ.startswith(wanted):
+        return None
+    start += len(wanted)
+    end = environ.find(b"\0", start)
+    return os.fsdecode(environ[start:] if end < 0 else environ[start:end])
+
+
+def _search_psutil(variable: str, values: frozenset[str], groups: frozenset[int], found: Found) -> None:
     import psutil
 
     for process in psutil.process_iter():
+        if process.pid == os.getpid():
+            continue
         try:
-            value = process.environ().get(variable)
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            group = os.getpgid(process.pid)
+            if group in groups:
+                found.groups.setdefault(group, set()).add(process.pid)
+            value = process.environ().get(variable) if values else None
         except (psutil.Error, OSError):
             continue
-        if value in values and process.pid != os.getpid():
-            found.setdefault(value, []).append(process.pid)
-    return found
+        if value in values:
+            found.tagged.setdefault(str(value), {})[process.pid] = group

@@ -1,24 +1,33 @@
-"""The program on the screen: it puts together screens, colours and keys, and leaves the terminal as it found it."""
+"""The program on the screen: it puts together screens, colours and keys, and leaves the terminal as it found
+it."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, cast
 
 from textual.app import App
+from textual.binding import Binding
+from textual.command import Provider
 from textual.screen import Screen
 
 from .bindings import APP
-from .glyphs import ASCII, UNICODE
+from .glyphs import ASCII, TEXTURED, UNICODE
 from .themes import DARK, THEMES
 from .view import FINAL_STATUSES, Facts
 
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+
+def _palette() -> type[Provider]:
+    from .commands import Actions
+
+    return Actions
 
 
 class SpawnApp(App[None]):
@@ -27,7 +36,7 @@ class SpawnApp(App[None]):
     TITLE = "spawn-tui"
     CSS_PATH = "styles/app.tcss"
     BINDINGS = APP
-    ENABLE_COMMAND_PALETTE = True
+    COMMANDS = {_palette}
 
     def __init__(
         self,
@@ -41,11 +50,13 @@ class SpawnApp(App[None]):
         super().__init__()
         self._root = root
         self.readonly = readonly
-        self.glyphs = ASCII if ascii else UNICODE
+        self.glyphs = ASCII if ascii else TEXTURED if self.no_color else UNICODE
         self.now = clock
         self.start_engine = start_engine
         self.parting = ""
         """What to say once the terminal is restored."""
+        self._ready_to_leave = False
+        self._leave_when_ready: int | None = None
         self.animation_level = "none"
         for theme in THEMES:
             self.register_theme(theme)
@@ -59,7 +70,7 @@ class SpawnApp(App[None]):
         # Themes that Textual brings know nothing of our states.
         return DARK.variables
 
-    # -- screens --------------------------------------------------------------------------------------------------
+    # -- screens -------------------------------------------------------------------------------------------
 
     def _list_screen(self) -> Screen[None]:
         from .screens.sweep_list import SweepListScreen
@@ -75,18 +86,22 @@ class SpawnApp(App[None]):
         self.push_screen(self._sweep_screen(root))
 
     def show_list(self) -> None:
-        """Back to the list of all sweeps, where one came from or not."""
+        """Back to the list of all sweeps, or on to it where one did not come from there."""
         if len(self.screen_stack) > 1:
             self.pop_screen()
         else:
-            self.switch_screen(self._list_screen())
+            self.push_screen(self._list_screen())
 
-    # -- actions --------------------------------------------------------------------------------------------------
+    def get_key_display(self, binding: Binding) -> str:
+        shown = super().get_key_display(binding)
+        return shown if self.glyphs is not ASCII or shown.isascii() else binding.key
+
+    # -- actions -------------------------------------------------------------------------------------------
 
     def action_help(self) -> None:
-        from .screens.help import HelpScreen, live_bindings
+        from .screens.help import HelpScreen, live_bindings, other_bindings
 
-        self.push_screen(HelpScreen(live_bindings(self.screen), ""))
+        self.push_screen(HelpScreen(live_bindings(self.screen), other_bindings(self.screen)))
 
     def action_toggle_light(self) -> None:
         dark, light = (theme.name for theme in THEMES)
@@ -109,9 +124,18 @@ class SpawnApp(App[None]):
     def signalled(self, number: int) -> None:
         """Leave with 128 + `number`, from a signal's handler."""
         loop = self._loop
-        if loop is None or not self.is_running:
+        if loop is None:  # the terminal was not touched yet
             raise SystemExit(128 + number)
-        loop.call_soon_threadsafe(self.leave, 128 + number)
+        if self._ready_to_leave:
+            loop.call_soon_threadsafe(self.leave, 128 + number)
+        else:
+            self._leave_when_ready = 128 + number
+
+    def on_ready(self) -> None:
+        # A screen that is left while it is put together trips over widgets that are not there.
+        self._ready_to_leave = True
+        if self._leave_when_ready is not None:
+            self.leave(self._leave_when_ready)
 
     def say(self, text: str, severity: str = "information") -> None:
         """A toast of plain text."""
@@ -132,7 +156,8 @@ class SpawnApp(App[None]):
 def parting(facts: Facts) -> str:
     """What a person should know who stops looking at this sweep."""
     if facts.status in FINAL_STATUSES:
-        return f"{facts.id}: {facts.status}, {facts.counts.get('completed', 0)} of {facts.total} tasks completed."
+        completed = facts.counts.get("completed", 0)
+        return f"{facts.id}: {facts.status}, {completed} of {facts.total} tasks completed."
     if not facts.engine and facts.status != "paused":
         return f"{facts.id} is interrupted: nobody runs it. Go on: spawn-tui resume {facts.id}"
     what = "stays paused" if facts.status == "paused" else "goes on"
@@ -140,7 +165,7 @@ def parting(facts: Facts) -> str:
 
 
 @contextmanager
-def _ended_by_signals(app: SpawnApp) -> Iterator[None]:
+def _ended_by_signals(app: SpawnApp) -> Generator[None]:
     """SIGTERM, SIGHUP and SIGINT from outside leave like `q` does, so that the terminal is restored.
 
     Plain handlers and not the loop's: they must work while the program starts, before there is a loop.
@@ -158,7 +183,8 @@ def _ended_by_signals(app: SpawnApp) -> Iterator[None]:
 
 
 def run_app(root: Path | None, *, readonly: bool = False, ascii: bool = False) -> int:
-    """Show the sweep in `root`, or all; returns the exit status. Says on stderr afterwards that the sweep goes on."""
+    """Show the sweep in `root`, or all; returns the exit status. Says on stderr afterwards that the sweep
+    goes on."""
     app = SpawnApp(root, readonly=readonly, ascii=ascii)
     with _ended_by_signals(app):
         app.run()

@@ -23,7 +23,8 @@ class Outcome:
 
 
 def ask(root: Path, wish: Wish, *, start: Callable[[Path], bool] | None = None) -> Outcome:
-    """Post the wish's request and see to it that an engine runs. Blocks; never raises what a disk or a lock can raise.
+    """Post the wish's request and see to it that an engine runs. Blocks; never raises what a disk or a lock
+    can raise.
 
     `start` returns whether it had to start an engine (default: `ensure_engine`).
     """

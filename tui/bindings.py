@@ -58,12 +58,24 @@ SWEEP: list[BindingType] = [
     _key("x", "cancel", "Cancel", "Cancel the marked tasks, or the one under the cursor; asks.", bar=True),
     _key("X", "cancel_force", "Kill", "Kill at once, without the time to end in order; asks.", shown="X"),
     _key("r", "retry", "Retry", "Run the marked tasks again, or the one under the cursor; asks.", bar=True),
-    _key("R", "retry_failed", "Retry failed", "Run again all that failed, or all failed that match the filter; asks."),
+    _key(
+        "R",
+        "retry_failed",
+        "Retry failed",
+        "Run again all that failed, or all failed that match the filter; asks.",
+    ),
     _key("p", "pause", "Pause", "Launch nothing more; what runs goes on.", bar=True),
     _key("P", "resume", "Resume", "Launch again; an interrupted sweep gets a new engine.", bar=True),
     _key("C", "cancel_sweep", "Cancel the sweep", "Cancel all tasks that run or wait; asks."),
     _key("l", "logs", "Logs", "The whole log of the task under the cursor.", bar=True),
-    _key("slash", "filter", "Filter", "state:failed lr>0.01 !word: show only what matches.", bar=True, shown="/"),
+    _key(
+        "slash",
+        "filter",
+        "Filter",
+        "state:failed lr>0.01 !word: show only what matches.",
+        bar=True,
+        shown="/",
+    ),
     _key("s", "sort", "Sort", "By the next column.", bar=True),
     _key("S", "sort_reverse", "Reverse", "Turn the order round."),
     _key("space", "mark", "Mark", "Mark the task, for cancel and retry.", shown="space"),
@@ -90,11 +102,17 @@ LOG: list[BindingType] = [
     _key("slash", "search", "Search", "Find text.", bar=True, shown="/"),
     _key("n", "match(1)", "Next match", "The next line that matches."),
     _key("N", "match(-1)", "Previous match", "The line before that matches."),
-    _key("left_square_bracket", "attempt(-1)", "Earlier attempt", "The log of the attempt before.", shown="["),
+    _key(
+        "left_square_bracket", "attempt(-1)", "Earlier attempt", "The log of the attempt before.", shown="["
+    ),
     _key("right_square_bracket", "attempt(1)", "Later attempt", "The log of the attempt after.", shown="]"),
     COPY_ID,
     COPY_COMMAND,
     BACK,
+]
+
+PROMPT: list[BindingType] = [
+    _key("escape", "drop", "As before", "Forget what was typed; enter keeps it.", bar=True),
 ]
 
 CONFIRM: list[BindingType] = [
@@ -108,7 +126,21 @@ HELP: list[BindingType] = [
     _key("escape,question_mark,q", "back", "Close", "Close the help.", bar=True, shown="esc"),
 ]
 
+_ALL = (*CHOOSE, *SWEEP, *LOG, *SWEEP_LIST, *MOVES, *SIDEWAYS, *APP)
+ORDER = {b.id: place for place, b in reversed([*enumerate(_ALL)]) if isinstance(b, Binding) and b.id}
+"""Where each id stands among all, for whoever lists them."""
+
 CHANGES = frozenset(
-    {"cancel", "cancel_force", "retry", "retry_failed", "pause", "resume", "cancel_sweep", "more_slots", "fewer_slots"}
+    {
+        "cancel",
+        "cancel_force",
+        "retry",
+        "retry_failed",
+        "pause",
+        "resume",
+        "cancel_sweep",
+        "more_slots",
+        "fewer_slots",
+    }
 )
 """Actions that ask something of a sweep; `--readonly` hides them."""

@@ -6,12 +6,14 @@ from functools import partial
 
 from textual.binding import Binding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.markup import escape
 
 from .screens.help import live_bindings
 
 
 class Actions(Provider):
-    """Offers the live bindings of the screen the palette was opened on, those without a place in the bottom line too."""
+    """Offers the live bindings of the screen the palette was opened on, those without a place in the bottom
+    line too."""
 
     async def discover(self) -> Hits:
         for binding in live_bindings(self.screen):
@@ -32,7 +34,7 @@ class Actions(Provider):
                 )
 
     def _help(self, binding: Binding) -> str:
-        return f"[{self.app.get_key_display(binding)}] {binding.tooltip}"
+        return escape(f"{self.app.get_key_display(binding)}  {binding.tooltip}")
 
     def _press(self, key: str) -> None:
         self.app.simulate_key(key)

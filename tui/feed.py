@@ -1,11 +1,12 @@
 """The threads that read files, so that the screen never waits for a disk.
 
-Each feed owns what it reads (a viewer's live model, a log's file descriptor) and hands out values that nobody changes
-afterwards. There is no lock and nothing to race for: the model is touched by one thread alone, the screen by another, and
-between them go values. Folding costs O(new events), and a row is copied only when an event spoke of its task.
+Each feed owns what it reads (a viewer's live model, a log's file descriptor) and hands out values that nobody
+changes afterwards. There is no lock and nothing to race for: the model is touched by one thread alone, the
+screen by another, and between them go values. Folding costs O(new events), and a row is copied only when an
+event spoke of its task.
 
-They are daemon threads, not Textual's workers, because leaving the program joins those: with a hung NFS mount, `q`
-would hang too.
+They are daemon threads, not Textual's workers, because leaving the program joins those: with a hung NFS
+mount, `q` would hang too.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from ..engine import events as ev
-from ..engine.plan.model import PlannedTask
+from ..engine.plan.model import Plan
 from .view import ACTIVE_STATES, FINAL_STATUSES, Facts, ParamColumn, TaskRow, param_columns
 
 if TYPE_CHECKING:
@@ -67,10 +68,18 @@ class Feed(ABC):
     def look(self) -> float | None:
         """Read and hand out what is new; returns the seconds to wait, or None to end."""
 
+    @abstractmethod
+    def failed(self, why: str) -> None:
+        """Hand out that nobody reads any more, for a reason that should not be."""
+
     def _run(self) -> None:
         while not self._stopped:
             began = time.monotonic()
-            wait = _FOR_EVER if self._resting else self.look()
+            try:
+                wait = _FOR_EVER if self._resting else self.look()
+            except Exception as error:  # noqa: BLE001 - a thread's traceback would be printed into the screen
+                self.failed(f"{type(error).__name__}: {error}")
+                return
             if wait is None or self._stopped:
                 return
             self._wake.wait(wait)
@@ -84,7 +93,9 @@ class Feed(ABC):
 class SweepLoaded:
     """The whole sweep, at the start and whenever it had to be read anew."""
 
-    tasks: Sequence[PlannedTask]
+    plan: Plan
+    project: str
+    """The directory the sweep was launched from."""
     rows: tuple[TaskRow, ...]
     facts: Facts
     columns: tuple[ParamColumn, ...]
@@ -122,13 +133,14 @@ SweepNews: TypeAlias = SweepLoaded | SweepChanged | SweepTrouble
 class SweepFeed(Feed):
     """Follows one sweep's journal. `tell` is called in this feed's thread."""
 
-    def __init__(self, root: Path, tell: Callable[[SweepNews], None]) -> None:
+    def __init__(self, root: Path, tell: Callable[[SweepNews], object], now: Callable[[], float]) -> None:
         super().__init__("sweep")
-        self._root, self._tell = root, tell
+        self._root, self._tell, self._now = root, tell, now
         self._viewer: Viewer | None = None
         self._ends: deque[float] = deque()
         self._facts: Facts | None = None
         self._troubled = False
+        self._due_seq, self._due_at = -1, cast("float | None", None)
 
     def look(self) -> float | None:
         # Opening imports half of the engine; here it costs the first picture nothing.
@@ -154,6 +166,19 @@ class SweepFeed(Feed):
         facts = self._facts
         return BUSY if facts and facts.engine and facts.status not in FINAL_STATUSES else QUIET
 
+    def failed(self, why: str) -> None:
+        self._tell(SweepTrouble(why, final=True))
+
+    def _due(self, viewer: Viewer) -> float | None:
+        """When the last task will have ended; worked out anew only when something has happened."""
+        from ..engine.summary import eta
+
+        if viewer.sweep.seq != self._due_seq:
+            now = self._now()
+            left = eta(viewer.sweep, now)
+            self._due_seq, self._due_at = viewer.sweep.seq, None if left is None else now + left
+        return self._due_at
+
     def _load(self) -> None:
         from ..engine.viewer import Viewer
 
@@ -165,10 +190,12 @@ class SweepFeed(Feed):
 
         sweep, tasks = viewer.sweep, viewer.plan.tasks
         self._ends = deque(latest_ends(sweep), RECENT_ENDS)
-        self._facts = facts(viewer, tuple(self._ends))
+        self._facts = facts(viewer, tuple(self._ends), self._due(viewer))
         rows = tuple(task_row(sweep, task) for task in sweep.tasks)
         name_width = max((len(task.label) for task in tasks), default=0)
-        self._tell(SweepLoaded(tasks, rows, self._facts, param_columns(tasks), name_width))
+        self._tell(
+            SweepLoaded(viewer.plan, sweep.project, rows, self._facts, param_columns(tasks), name_width)
+        )
 
     def _follow(self, viewer: Viewer) -> None:
         from .rows import facts, task_row
@@ -182,7 +209,7 @@ class SweepFeed(Feed):
             return
         rows = tuple(task_row(viewer.sweep, viewer.sweep.tasks[index]) for index in sorted(news.tasks()))
         self._ends.extend(row.ended_at for row in rows if row.ended_at and row.state not in ACTIVE_STATES)
-        fresh = facts(viewer, tuple(self._ends))
+        fresh = facts(viewer, tuple(self._ends), self._due(viewer))
         if fresh != self._facts or rows or self._troubled:
             self._facts, self._troubled = fresh, False
             self._tell(SweepChanged(rows, fresh, _answers(news)))
@@ -192,7 +219,11 @@ def _concerns_all(news: News) -> bool:
     """Whether rows may have changed that no event names."""
     return any(
         isinstance(record.event, (ev.SourceUnreachable, ev.SourceReachable, ev.DelaysOver))
-        or (isinstance(record.event, ev.RequestTaken) and record.event.verb == "retry" and not record.event.tasks)
+        or (
+            isinstance(record.event, ev.RequestTaken)
+            and record.event.verb == "retry"
+            and not record.event.tasks
+        )
         for record in news.records
     )
 

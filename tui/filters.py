@@ -1,8 +1,9 @@
 """The filter line: `state:failed lr>0.01 !source:local resnet`.
 
-Words are joined by *and*. `key:text` looks into one field, `key<op>value` with `= != < <= > >=` compares, a bare word
-looks everywhere; `!` before a word turns it round; quotes keep blanks together. Fields are `state source name try time exit
-kind message id`, every other key is a parameter (`params.state` reaches a parameter that has a field's name).
+Words are joined by *and*. `key:text` looks into one field, `key<op>value` with `= != < <= > >=` compares, a
+bare word looks everywhere; `!` before a word turns it round; quotes keep blanks together. Fields are `state
+source name try time exit kind message id`, every other key is a parameter (`params.state` reaches a parameter
+that has a field's name).
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class FilterError(ValueError):
 def parse_filter(text: str, tasks: Sequence[PlannedTask], keys: Sequence[str], now: float) -> Keep | None:
     """What `text` asks for as a test of one row; None if it asks for nothing. Raises `FilterError`.
 
-    `keys`: the sweep's parameters, in which a bare `key` is looked for. `now` is for `time` of what still runs.
+    `keys`: the sweep's parameters, in which a bare `key` is looked for. `now` is for `time` of what still
+    runs.
     """
     try:
         words = shlex.split(text, posix=True)
@@ -86,13 +88,13 @@ def _getter(key: str, tasks: Sequence[PlannedTask], keys: Sequence[str], now: fl
     fields: dict[str, Get] = {
         "state": lambda row: row.state,
         "source": lambda row: row.source,
-        "name": lambda row: tasks[row.index].label,
+        "name": lambda row: tasks[row.task].label,
         "try": lambda row: row.attempt,
         "time": lambda row: row.elapsed(now),
         "exit": lambda row: row.exit_code,
         "kind": lambda row: row.kind,
         "message": lambda row: row.message,
-        "id": lambda row: row.index + 1,
+        "id": lambda row: row.task + 1,
     }
     if name in fields:
         return fields[name]
@@ -101,7 +103,7 @@ def _getter(key: str, tasks: Sequence[PlannedTask], keys: Sequence[str], now: fl
         near = get_close_matches(param, [*keys, *FIELDS], 1)
         hint = f'; did you mean "{near[0]}"?' if near else ""
         raise FilterError(f'no field or parameter is called "{key}"{hint}')
-    return lambda row: tasks[row.index].params.get(param)
+    return lambda row: tasks[row.task].params.get(param)
 
 
 def _amount(key: str, wanted: str) -> float:
@@ -137,18 +139,25 @@ def _text(item: Value) -> str:
 
 
 def _anywhere(low: str, tasks: Sequence[PlannedTask]) -> Keep:
-    """Tasks that hold the word anywhere. What the plan says never changes, so it is looked at once per task."""
+    """Tasks that hold the word anywhere. What the plan says never changes, so it is looked at once per
+    task."""
     plan_hits: dict[int, bool] = {}
 
     def keep(row: TaskRow) -> bool:
-        hit = plan_hits.get(row.index)
+        hit = plan_hits.get(row.task)
         if hit is None:
-            task = tasks[row.index]
-            hit = plan_hits[row.index] = (
-                low in task_name(row.index)
+            task = tasks[row.task]
+            hit = plan_hits[row.task] = (
+                low in task_name(row.task)
                 or low in task.label.lower()
                 or any(low in key.lower() or low in _text(item).lower() for key, item in task.params.items())
             )
-        return hit or low in row.state or low in row.source.lower() or low in row.kind or low in row.message.lower()
+        return (
+            hit
+            or low in row.state
+            or low in row.source.lower()
+            or low in row.kind
+            or low in row.message.lower()
+        )
 
     return keep

@@ -1,8 +1,9 @@
-"""The signs that stand beside every colour, so that the screen can be read without one; and their ASCII twins."""
+"""The signs that stand beside every colour, so that the screen can be read without one; and their ASCII
+twins."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ UNICODE = Glyphs(
     },
     bar_full="━",
     bar_empty="─",
-    parts="█▓▒░▚╱╌─",
+    parts="███▒▒▓░░",
     cursor="▌",
     mark="◆",
     separator="·",
@@ -50,6 +51,9 @@ UNICODE = Glyphs(
     rule="─",
     crumb="›",
 )
+
+TEXTURED = replace(UNICODE, parts="█▚▒░▞╱╌─")
+"""Where there are no colours, the segments of a bar differ by their texture."""
 
 ASCII = Glyphs(
     states={

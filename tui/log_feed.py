@@ -1,4 +1,5 @@
-"""Follows the end of one log file: only new bytes are read, and a file that shrank or was replaced is begun anew."""
+"""Follows the end of one log file: only new bytes are read, and a file that shrank or was replaced is begun
+anew."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ _PARTIAL = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class LogTarget:
-    """Which log to follow. `path` is None for a task that has none yet; `missing` says why there may be nothing."""
+    """Which log to follow. `path` is None for a task that has none yet; `missing` says why there may be
+    nothing."""
 
     index: int
     attempt: int
@@ -37,7 +39,8 @@ class LogTarget:
 
 @dataclass(frozen=True, slots=True)
 class LogNews:
-    """From line `start` on the log is now `lines`. `absent` says why there is nothing to show, if there is not."""
+    """From line `start` on the log is now `lines`. `absent` says why there is nothing to show, if there is
+    not."""
 
     target: LogTarget
     start: int
@@ -60,12 +63,17 @@ class LogTail:
 
     def read(self) -> tuple[int, list[str]] | None:
         """`(start, lines)` if something changed. Raises `OSError`."""
-        # Opened each time: NFS shows another host's bytes only to who opens, and a rotated log is another file.
+        # Opened each time: NFS shows another host's bytes only to who opens, and a rotated log is another
+        # file.
         fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             stat = os.fstat(fd)
             identity = (stat.st_dev, stat.st_ino)
-            if identity != self._identity or stat.st_size < self._offset or stat.st_size - self._offset > self.limit:
+            if (
+                identity != self._identity
+                or stat.st_size < self._offset
+                or stat.st_size - self._offset > self.limit
+            ):
                 self._begin(fd, identity, stat.st_size)
                 return 0, self._take(fd, stat.st_size)
             if stat.st_size == self._offset:
@@ -115,7 +123,7 @@ def _decode(raw: bytes) -> str:
 class LogFeed(Feed):
     """Follows the log it was pointed at last. `tell` is called in this feed's thread."""
 
-    def __init__(self, tell: Callable[[LogNews], None], *, limit: int, interval: float = 0.25) -> None:
+    def __init__(self, tell: Callable[[LogNews], object], *, limit: int, interval: float = 0.25) -> None:
         super().__init__("log")
         self._tell, self._limit, self._interval = tell, limit, interval
         self._target: LogTarget | None = None
@@ -157,6 +165,11 @@ class LogFeed(Feed):
         elif self._absent and self._told != target:
             self._say_absent(target, target.missing)
         return self._interval
+
+    def failed(self, why: str) -> None:
+        target = self._target
+        if target is not None:
+            self._tell(LogNews(target, 0, (), absent=why))
 
     def _say_absent(self, target: LogTarget, why: str) -> None:
         if self._told != target or self._absent != why:

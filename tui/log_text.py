@@ -1,4 +1,5 @@
-"""The lines of a log as the screen holds them: numbered from where reading began, the oldest let go when there are too many."""
+"""The lines of a log as the screen holds them: numbered from where reading began, the oldest let go when
+there are too many."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What the feeds' threads and the helpers tell the screens. Each carries a value that nobody changes afterwards."""
+"""What the feeds' threads and the helpers tell the screens. Each carries a value that nobody changes
+afterwards."""
 
 from __future__ import annotations
 
@@ -32,6 +33,14 @@ class SweepsTold(Message, bubble=False):
     def __init__(self, news: SweepsNews) -> None:
         super().__init__()
         self.news = news
+
+
+class CommandTold(Message, bubble=False):
+    """The exact command of a task."""
+
+    def __init__(self, command: str) -> None:
+        super().__init__()
+        self.command = command
 
 
 class AskedTold(Message, bubble=False):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..engine.ids import task_name
-from ..engine.plan.model import PlannedTask
+from ..engine.plan.model import Plan, PlannedTask
 from ..state.layout import STDERR, STDOUT, SweepLayout
 from . import format as fmt
 from .feed import SweepChanged, SweepLoaded
@@ -20,6 +20,8 @@ class SweepModel:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.layout = SweepLayout(root)
+        self.plan: Plan | None = None
+        self.project = ""
         self.tasks: Sequence[PlannedTask] = ()
         self.rows: list[TaskRow] = []
         self.facts: Facts | None = None
@@ -27,12 +29,13 @@ class SweepModel:
         self.name_width = 0
 
     def load(self, news: SweepLoaded) -> None:
-        self.tasks, self.rows, self.facts = news.tasks, list(news.rows), news.facts
+        self.plan, self.project, self.tasks = news.plan, news.project, news.plan.tasks
+        self.rows, self.facts = list(news.rows), news.facts
         self.params, self.name_width = news.columns, news.name_width
 
     def change(self, news: SweepChanged) -> None:
         for row in news.rows:
-            self.rows[row.index] = row
+            self.rows[row.task] = row
         self.facts = news.facts
 
     @property
@@ -53,6 +56,22 @@ class SweepModel:
         directory = self.layout.attempt(task_name(index), number)
         path = directory / (STDERR if stream == "stderr" else STDOUT)
         return LogTarget(index, number, stream, path, _silent(row, number, stream))
+
+
+def command_of(plan: Plan, sweep_id: str, project: str, row: TaskRow, task_dir: str) -> str:
+    """The exact command of a task as one line; why there is none, if there is none. Takes a while for a big
+    plan."""
+    import os
+
+    from ..engine.command import Renderer
+    from ..engine.plan.problems import PlanError
+
+    try:
+        renderer = Renderer(plan, sweep_id=sweep_id, project_dir=project, base_env=os.environ)
+        source = row.source or "local"
+        return renderer.show(row.task, task_dir=task_dir, attempt=max(1, row.attempt), source=source)
+    except PlanError as error:
+        return f"({error})"
 
 
 def _never(row: TaskRow) -> str:

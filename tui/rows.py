@@ -1,4 +1,5 @@
-"""From the live model to the values the screen holds. Runs in the feed's thread, the only one that touches the model."""
+"""From the live model to the values the screen holds. Runs in the feed's thread, the only one that touches
+the model."""
 
 from __future__ import annotations
 
@@ -21,12 +22,12 @@ def task_row(sweep: Sweep, task: Task) -> TaskRow:
     if attempt is None:
         return TaskRow(task.index, state, not_before=task.not_before)
     return TaskRow(
-        task.index, state, attempt.source, attempt.number, attempt.launched_at, attempt.started_at, attempt.ended_at,
-        attempt.exit_code, attempt.signal, attempt.kind or "", attempt.message, task.not_before,
+        task.index, state, attempt.source, attempt.number, attempt.launched_at, attempt.started_at,
+        attempt.ended_at, attempt.exit_code, attempt.signal, attempt.kind or "", attempt.message, task.not_before,
     )  # fmt: skip
 
 
-def facts(viewer: Viewer, recent_ends: tuple[float, ...]) -> Facts:
+def facts(viewer: Viewer, recent_ends: tuple[float, ...], due_at: float | None) -> Facts:
     """The sweep as a whole. O(sources + what is unknown + failures shown)."""
     sweep = viewer.sweep
     holder = viewer.holder()
@@ -36,8 +37,6 @@ def facts(viewer: Viewer, recent_ends: tuple[float, ...]) -> Facts:
     for index in _unknown(sweep):
         counts[sweep.tasks[index].state.value] -= 1
         counts["unknown"] += 1
-    ended = sum(source.completed + source.failed for source in sweep.sources.values())
-    busy = sum(source.busy_seconds for source in sweep.sources.values())
     reason = sweep.pause_reason if sweep.paused and sweep.ended is None else sweep.reason
     return Facts(
         id=sweep.id,
@@ -50,7 +49,7 @@ def facts(viewer: Viewer, recent_ends: tuple[float, ...]) -> Facts:
         reason=reason,
         engine=holder.describe() if holder else "",
         sign_of_life=max(holder.beat_at if holder else 0.0, sweep.updated_at),
-        mean_seconds=busy / ended if ended and busy > 0 else None,
+        due_at=due_at,
         recent_ends=recent_ends,
         sources=tuple(
             SourceRow(
@@ -96,6 +95,6 @@ def _failures(sweep: Sweep) -> tuple[Failure, ...]:
 
 def _failure(task: Task, attempt: Attempt) -> Failure:
     return Failure(
-        task.index, attempt.number, attempt.kind or "exit", attempt.exit_code, attempt.signal, attempt.message,
-        attempt.source, attempt.ended_at or attempt.launched_at, task.state.value,
+        task.index, attempt.number, attempt.kind or "exit", attempt.exit_code, attempt.signal,
+        attempt.message, attempt.source, attempt.ended_at or attempt.launched_at, task.state.value,
     )  # fmt: skip

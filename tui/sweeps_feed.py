@@ -1,4 +1,5 @@
-"""The list of all sweeps, kept up to date at little cost: what is over is not read again until its journal grows."""
+"""The list of all sweeps, kept up to date at little cost: what is over is not read again until its journal
+grows."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ class SweepRow:
 
 @dataclass(frozen=True, slots=True)
 class SweepsNews:
-    """All sweeps, newest first. `trouble` says why the list cannot be read; `reading`: some are still being opened."""
+    """All sweeps, newest first. `trouble` says why the list cannot be read; `reading`: some are still being
+    opened."""
 
     rows: tuple[SweepRow, ...]
     trouble: str = ""
@@ -52,7 +54,7 @@ class SweepsNews:
 class SweepsFeed(Feed):
     """Watches the index and every sweep that is not over. `tell` is called in this feed's thread."""
 
-    def __init__(self, tell: Callable[[SweepsNews], None]) -> None:
+    def __init__(self, tell: Callable[[SweepsNews], object]) -> None:
         super().__init__("sweeps")
         self._tell = tell
         self._viewers: dict[str, Viewer] = {}
@@ -73,6 +75,9 @@ class SweepsFeed(Feed):
         self._say(SweepsNews(tuple(self._row(entry) for entry in entries if not self.stopped)))
         return INTERVAL
 
+    def failed(self, why: str) -> None:
+        self._tell(SweepsNews((), trouble=why))
+
     def _say(self, news: SweepsNews) -> None:
         if news != self._told and not self.stopped:
             self._told = news
@@ -84,7 +89,7 @@ class SweepsFeed(Feed):
             mark = (root / "journal").stat().st_mtime_ns
         except OSError:
             self._viewers.pop(entry.directory, None)
-            return _known(entry, status="missing", trouble=f"{root} is not there")
+            return _known(entry, status="missing", trouble=f"not there: {root}")
         if entry.status in FINAL_STATUSES and entry.directory not in self._over:
             self._over[entry.directory] = (mark, _known(entry))
         over = self._over.get(entry.directory)
@@ -116,19 +121,19 @@ class SweepsFeed(Feed):
 
 def _known(entry: IndexEntry, *, status: str = "", trouble: str = "") -> SweepRow:
     """What the index alone can say."""
-    over = entry.status in FINAL_STATUSES
+    # Of a sweep that is over, what neither completed nor failed was cancelled.
+    rest = entry.total - entry.completed - entry.failed if entry.status in FINAL_STATUSES else 0
     return SweepRow(
         entry.id, entry.name, entry.directory, status or entry.status, entry.created_at, entry.total,
-        entry.completed, entry.failed, entry.total - entry.completed - entry.failed if over else 0, trouble=trouble,
+        entry.completed, entry.failed, rest, trouble=trouble,
     )  # fmt: skip
 
 
 def _live(entry: IndexEntry, viewer: Viewer) -> SweepRow:
-    from ..engine.viewer import counts
-
-    sweep, number = viewer.sweep, counts(viewer.sweep)
+    sweep = viewer.sweep
+    number = {state.value: count for state, count in sweep.counts.items()}
     return SweepRow(
         sweep.id, sweep.name, entry.directory, viewer.status().value, sweep.created_at, sweep.total,
-        number["completed"], number["failed"], number["cancelled"], number["running"] + number["launching"],
+        number["completed"], number["failed"], number["cancelled"], sweep.active,
         sweep.unknown_count, sweep.ended_at,
     )  # fmt: skip

@@ -1,4 +1,5 @@
-"""The program's own colours, dark and light. States have variables of their own, so that a user's theme can move them."""
+"""The program's own colours, dark and light. States have variables of their own, so that a user's theme can
+move them."""
 
 from __future__ import annotations
 

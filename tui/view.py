@@ -1,13 +1,14 @@
-"""What the screens show, as values: rows of tasks and sources, the facts of a sweep, and their order and columns.
+"""What the screens show, as values: rows of tasks and sources, the facts of a sweep, and their order and
+columns.
 
-Nothing here knows Textual, files or the clock. Values are made by the feed's thread from the live model (`rows.py`) and
-are never changed after, so that the screen may read them at any time.
+Nothing here knows Textual, files or the clock. Values are made by the feed's thread from the live model
+(`rows.py`) and are never changed after, so that the screen may read them at any time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from ..engine.plan.model import PlannedTask, Value
@@ -24,7 +25,8 @@ SEGMENTS = ("completed", "failed", "cancelled", "unknown", "cancelling", "runnin
 class TaskRow(NamedTuple):
     """One task as it was when it was looked at. Times are seconds since 1970."""
 
-    index: int
+    task: int
+    """Its index, from 0."""
     state: str = "pending"
     source: str = ""
     attempt: int = 0
@@ -62,7 +64,7 @@ class SourceRow:
 class Failure(NamedTuple):
     """A failed attempt: what is known of its end, and what its task has come to since (`state`)."""
 
-    index: int
+    task: int
     attempt: int
     kind: str
     exit_code: int | None
@@ -91,8 +93,8 @@ class Facts:
     """Who runs it (`pid 4711 on host`); empty if nobody does."""
     sign_of_life: float = 0.0
     """The engine's latest heartbeat or event."""
-    mean_seconds: float | None = None
-    """Of the attempts that have ended."""
+    due_at: float | None = None
+    """When the last task will have ended, if it goes on so."""
     recent_ends: tuple[float, ...] = ()
     """Times of the latest ends, oldest first."""
     sources: tuple[SourceRow, ...] = ()
@@ -122,15 +124,13 @@ class Facts:
         return (len(self.recent_ends) - 1) / span if span > 0 else None
 
     def eta(self, now: float) -> float | None:
-        """Seconds until all is done if it goes on as now: waiting work over the slots in use. None without a measure."""
-        if self.mean_seconds is None or not self.active or self.status != "running":
+        """Seconds until all is done if it goes on so; None without a measure, or if it does not go on."""
+        if self.due_at is None or self.status != "running":
             return None
-        # An attempt under way is half done on average; what runs longer than the mean is about to end.
-        work = self.counts.get("pending", 0) * self.mean_seconds + self.active * self.mean_seconds / 2
-        return work / self.active
+        return max(0.0, self.due_at - now)
 
 
-# --- order -------------------------------------------------------------------------------------------------------
+# --- order ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +141,17 @@ class Sort:
     reverse: bool = False
 
 
-_RANK = {state: place for place, state in enumerate(
-    ("failed", "unknown", "cancelling", "running", "launching", "pending", "completed", "cancelled"))}  # fmt: skip
+_WORST_FIRST = (
+    "failed",
+    "unknown",
+    "cancelling",
+    "running",
+    "launching",
+    "pending",
+    "completed",
+    "cancelled",
+)
+_RANK = {state: place for place, state in enumerate(_WORST_FIRST)}
 Key = tuple[int, float, str]
 """Missing last, numbers before text: values of one column may be of several types."""
 
@@ -161,10 +170,10 @@ def sort_key(column: str, tasks: Sequence[PlannedTask], now: float) -> Callable[
     """The value of `column` in a row, as something that can be compared with any other."""
     if column.startswith("param:"):
         name = column.removeprefix("param:")
-        return lambda row: _key(tasks[row.index].params.get(name))
+        return lambda row: _key(tasks[row.task].params.get(name))
     plain: dict[str, Callable[[TaskRow], Key]] = {
-        "#": lambda row: (0, float(row.index), ""),
-        "name": lambda row: _key(tasks[row.index].label),
+        "#": lambda row: (0, float(row.task), ""),
+        "name": lambda row: _key(tasks[row.task].label),
         "state": lambda row: (0, float(_RANK.get(row.state, 9)), ""),
         "source": lambda row: _key(row.source),
         "try": lambda row: (0, float(row.attempt), ""),
@@ -194,20 +203,23 @@ def arrange(
         chosen = sorted((row for row in chosen if key(row)[0] != 2), key=key, reverse=sort.reverse) + missing
     elif sort.reverse:
         chosen.reverse()
-    return [row.index for row in chosen]
+    return [row.task for row in chosen]
 
 
-# --- columns -----------------------------------------------------------------------------------------------------
+# --- columns ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class ParamColumn:
-    """A parameter that may become a column: its key, the width of its widest value (or name), whether it varies."""
+    """A parameter that may become a column: its key, the width of its widest value (or name), whether it
+    varies."""
 
     key: str
     width: int
     varies: bool
     numeric: bool = False
+    full: int = 0
+    """The width at which its name and all its values are seen whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,12 +233,16 @@ class Column:
 
 
 MAX_PARAM = 18
+MAX_FULL = 40
+MIN_TITLE = 8
+"""Cells a parameter's name may claim where its values are shorter."""
 MAX_NAME = 28
 _GAP = 2
 
 
 def param_columns(tasks: Sequence[PlannedTask]) -> tuple[ParamColumn, ...]:
-    """Every parameter of the sweep, those that vary first, each group in the plan's order. O(tasks x parameters)."""
+    """Every parameter of the sweep, those that vary first, each group in the plan's order. O(tasks x
+    parameters)."""
     first: dict[str, Value] = {}
     seen: dict[str, int] = {}
     widths: dict[str, int] = {}
@@ -235,17 +251,23 @@ def param_columns(tasks: Sequence[PlannedTask]) -> tuple[ParamColumn, ...]:
     for task in tasks:
         for key, item in task.params.items():
             if key not in first:
-                first[key], seen[key], widths[key] = item, 0, len(key)
+                first[key], seen[key], widths[key] = item, 0, min(len(key), MIN_TITLE)
                 numeric[key] = True
             seen[key] += 1
             if item is not first[key] and item != first[key]:
                 varies.add(key)
-            if widths[key] < MAX_PARAM:
+            if widths[key] < MAX_FULL:
                 widths[key] = max(widths[key], len(fmt.value(item)))
             if not isinstance(item, (int, float)) or isinstance(item, bool):
                 numeric[key] = False
     columns = [
-        ParamColumn(key, min(widths[key], MAX_PARAM), key in varies or seen[key] < len(tasks), numeric[key])
+        ParamColumn(
+            key,
+            min(widths[key], MAX_PARAM),
+            key in varies or seen[key] < len(tasks),
+            numeric[key],
+            min(max(widths[key], len(key)), MAX_FULL),
+        )
         for key in first
     ]
     return tuple(sorted(columns, key=lambda column: not column.varies))
@@ -272,7 +294,7 @@ def choose_columns(
         return True
 
     if label_width:
-        add(Column("name", "name", min(max(label_width, 4), MAX_NAME, max(8, width // 4))))
+        add(Column("name", "name", min(max(label_width, 4), MAX_NAME, max(8, width // 3))))
     varying = [column for column in params if column.varies]
     add(Column("time", "time", 6, right=True))
     add(Column("exit", "exit", 6), leave=6)
@@ -280,19 +302,28 @@ def choose_columns(
     wanted = sum(column.width + _GAP for column in varying[:3])
     add(Column("try", "try", 3, right=True), leave=min(wanted, max(0, left - 5)) if width < 60 else 0)
     if source_width:
-        add(Column("source", "source", min(max(source_width, 6), 16)), leave=min(wanted, 18) if width < 90 else 0)
+        add(
+            Column("source", "source", min(max(source_width, 6), 16)),
+            leave=min(wanted, 18) if width < 90 else 0,
+        )
     fitting: list[Column] = []
     for param in params:
         column = Column(f"param:{param.key}", param.key, param.width, right=param.numeric)
         if not add(column):
             break
         fitting.append(column)
+    for place, column in enumerate(fitting):
+        more = min(params[place].full - column.width, left)
+        if more > 0:
+            left -= more
+            fitting[place] = replace(column, width=column.width + more)
     order = ["#", "name", "state", "source", "try", "time", "exit"]
     return (*(chosen[key] for key in order if key in chosen), *fitting)
 
 
 def split_bar(counts: dict[str, int], total: int, width: int) -> list[tuple[str, int]]:
-    """The cells of a progress bar: `width` shared out by `SEGMENTS`. What is there at all gets a cell if there is room."""
+    """The cells of a progress bar: `width` shared out by `SEGMENTS`. What is there at all gets a cell if
+    there is room."""
     present = [(state, counts.get(state, 0)) for state in SEGMENTS if counts.get(state, 0) > 0]
     if not present or total <= 0 or width <= 0:
         return [("pending", max(0, width))]
@@ -307,13 +338,14 @@ def split_bar(counts: dict[str, int], total: int, width: int) -> list[tuple[str,
     return [(state, size) for (state, _), size in zip(present, cells, strict=True) if size]
 
 
-# --- the screen's shape ------------------------------------------------------------------------------------------
+# --- the screen's shape -----------------------------------------------------------------------------------
 
 Shape = Literal["tiny", "narrow", "wide", "huge"]
 
 
 def shape_of(width: int, height: int) -> Shape:
-    """How a sweep's screen is laid out: `tiny` shows the summary and a few rows, `narrow` one pane at a time."""
+    """How a sweep's screen is laid out: `tiny` shows the summary and a few rows, `narrow` one pane at a
+    time."""
     if width < 44 or height < 12:
         return "tiny"
     if width < 100 or height < 22:

@@ -1,4 +1,5 @@
-"""What a person may ask of a sweep: the request, the question that states its exact effect, and the same as a command."""
+"""What a person may ask of a sweep: the request, the question that states its exact effect, and the same as a
+command."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ WishVerb = Literal["cancel", "pause", "resume", "retry", "slots", "start"]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """`verb` is the request's, or `start` for an engine alone. `tasks` empty: all (`retry`: all that failed)."""
+    """`verb` is the request's, or `start` for an engine alone. `tasks` empty: all (`retry`: all that
+    failed)."""
 
     verb: WishVerb
     what: str
@@ -40,8 +42,9 @@ def cancel_tasks(facts: Facts, rows: Sequence[TaskRow], now: float, *, force: bo
     return Wish(
         "cancel",
         f"{'kill' if force else 'cancel'} {_named(able)}",
-        f"spawn-tui cancel {facts.id} --tasks {fmt.task_numbers([row.index for row in able])}" + " --force" * force,
-        tasks=tuple(row.index for row in able),
+        f"spawn-tui cancel {facts.id} --tasks {fmt.task_numbers([row.task for row in able])}"
+        + " --force" * force,
+        tasks=tuple(row.task for row in able),
         force=force,
         question=_question("Kill" if force else "Cancel", able, now),
         detail=_cancel_detail(able, force),
@@ -70,12 +73,12 @@ def retry_tasks(facts: Facts, rows: Sequence[TaskRow]) -> Wish | None:
     able = [row for row in rows if row.state in ("failed", "cancelled")]
     if not able:
         return None
-    numbers = fmt.task_numbers([row.index for row in able])
+    numbers = fmt.task_numbers([row.task for row in able])
     return Wish(
         "retry",
         f"retry {_named(able)}",
         f"spawn-tui resume {facts.id} --tasks {numbers}",
-        tasks=tuple(row.index for row in able),
+        tasks=tuple(row.task for row in able),
         question=f"Run {_counted(able, _FAILED)} again?",
         detail="Each gets a new attempt; what earlier attempts left is kept.",
         yes="Retry",
@@ -109,7 +112,9 @@ def resume(facts: Facts) -> Wish:
 
 def slots(source: SourceRow, value: int) -> Wish:
     """Let a source hold `value` attempts at a time."""
-    return Wish("slots", f"give {source.name} {fmt.plural(value, 'slot')}", "", source=source.name, value=value)
+    return Wish(
+        "slots", f"give {source.name} {fmt.plural(value, 'slot')}", "", source=source.name, value=value
+    )
 
 
 def _cancellable(force: bool) -> tuple[str, ...]:
@@ -133,7 +138,7 @@ def _counted(rows: Sequence[TaskRow], groups: tuple[tuple[str, tuple[str, ...]],
         if number:
             parts.append(f"{number:,} {word}")
     if len(rows) == 1:
-        return f"{parts[0].removeprefix('1 ')} {task_name(rows[0].index)}"
+        return f"{parts[0].removeprefix('1 ')} {task_name(rows[0].task)}"
     return f"{' and '.join(filter(None, (', '.join(parts[:-1]), parts[-1])))} tasks"
 
 
@@ -152,4 +157,4 @@ def _cancel_detail(rows: Sequence[TaskRow], force: bool) -> str:
 
 
 def _named(rows: Sequence[TaskRow]) -> str:
-    return task_name(rows[0].index) if len(rows) == 1 else fmt.plural(len(rows), "task")
+    return task_name(rows[0].task) if len(rows) == 1 else fmt.plural(len(rows), "task")

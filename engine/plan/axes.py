@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from .draft import check_key, check_value
 from .model import Value
 from .problems import NULL, Findings, Path, kind_of, shown
-from .values import text_of
+from .values import DEEPEST, text_of
 
-_DEEPEST = 100
 _LONGEST_COMPARED = 10_000
 
 
@@ -144,7 +143,7 @@ def _flatten(mapping: dict[str, Value], prefix: str, path: Path, findings: Findi
         name = prefix + key
         check_key(key, here, findings)
         if isinstance(value, dict):
-            if len(path) > _DEEPEST:
+            if len(path) > DEEPEST:
                 findings.error(here, "is nested too deeply")
             else:
                 yield from _flatten(value, name + ".", here, findings)

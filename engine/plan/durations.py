@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_NUMBER = r"\d+(?:\.\d+)?"
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 # Each unit at most once, the largest first: "30m2h" is more likely a slip than a wish.
 _DURATION = re.compile(
     "".join(rf"(?:({_NUMBER}){unit}(?!s))?" if unit == "m" else rf"(?:({_NUMBER}){unit})?" for unit in _UNITS)

@@ -23,7 +23,7 @@ _RESERVED = frozenset({
 })  # fmt: skip
 _RESERVED_BEGINNINGS = (
     "AWS_", "BASH_FUNC", "CONDA_", "DBUS_", "DYLD_", "GIT_", "GLIBC_", "JAVA_", "KRB5", "LC_", "LD_",
-    "MALLOC_", "MFCL_SWEEP_", "NODE_", "NPM_", "PARAM_", "PBS_", "PERL", "PIP_", "PYTHON", "RUBY",
+    "MALLOC_", "MFCL_SWEEP_", "NODE_", "NPM_", "PBS_", "PERL", "PIP_", "PYTHON", "RUBY",
     "SLURM_", "SPAWN_", "SSH_", "SSL_", "SUDO_", "SWEEP_", "VIRTUAL_ENV", "XDG_",
 )  # fmt: skip
 
@@ -40,8 +40,9 @@ def variables_of(
 
     `PARAM_<key>` for each key; where a key has characters that shells drop, they become `_`, unless another
     key has that variable. Then the upper-case alias (`learning_rate` → `LEARNING_RATE`, `optimizer.lr` →
-    `OPTIMIZER_LR`): never a reserved name, never one in `taken` (the file's own `env`), and never one that
-    `exists` in the environment `launch` was called in, which stays as it is.
+    `OPTIMIZER_LR`; also `param_value` → `PARAM_VALUE`, as in spawn's tutorial): never a reserved name, never
+    one in `taken` (the file's own `env`), and never one that `exists` in the environment `launch` was called
+    in, which stays as it is.
     """
     names = list(keys)
     found = {f"PARAM_{key}": key for key in names if not _ILLEGAL.search(key)}

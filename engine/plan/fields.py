@@ -19,7 +19,7 @@ from .problems import kind_of
 Check = Callable[[Value], tuple[str, str] | None]
 """(message, remedy) if a value is wrong."""
 
-_DECIMAL = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)")
+_DECIMAL = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from .fields import launch_field
 from .model import PlannedTask, Value
 from .problems import NULL, Findings, Path, kind_of
 from .settings import SETTINGS, Level, is_note, is_setting, read_settings
+from .values import DEEPEST
 
 _INSIDE = ("grid", "paired", "defaults", "metadata")
 _TOP = ("grid", "paired", "defaults", "sweep", "script", "name", *SETTINGS)
@@ -95,7 +96,7 @@ def _default_params(
                 check_key(name, (*here, name), findings)
                 check_value(item, (*here, name), findings)
             params.update(value)
-        elif isinstance(value, dict) and value and len(path) < 100:
+        elif isinstance(value, dict) and value and len(path) < DEEPEST:
             params.update(_default_params(value, here, findings, f"{prefix}{key}."))
         else:
             check_key(key, here, findings)

@@ -105,11 +105,12 @@ class Findings:
     def warnings(self) -> tuple[str, ...]:
         """The warnings as text, each once, with file, line and key where they have one."""
         lines = self._document.lines({path for path, _ in self._warnings if path})
+        found = sorted(self._warnings, key=lambda warning: lines.get(warning[0], 0))
         texts = (
             str(Problem(self._document.file, lines.get(path), show_path(path), "", message))
             if path
             else message
-            for path, message in self._warnings
+            for path, message in found
         )
         return tuple(dict.fromkeys(texts))
 
@@ -157,7 +158,7 @@ def show_path(path: Path) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`did you mean "params"?`, or nothing if no known word is near."""
     lowered = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.7)
+    near = difflib.get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.65)
     return f'did you mean "{lowered[near[0]]}"?' if near else ""
 
 

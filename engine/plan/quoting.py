@@ -38,6 +38,8 @@ class _Frame:
     depth: int = 0
     words: list[str] = field(default_factory=list[str])
     word: list[str] | None = None
+    redirects: bool = False
+    """The next word is the file of a redirection."""
 
     @property
     def is_code(self) -> bool:
@@ -176,7 +178,12 @@ class _Reader:
             self._emit(char)
 
     def _operator(self, frame: _Frame, char: str) -> None:
+        redirects = char in "<>"
+        duplicates = char == "&" and frame.redirects and frame.word is None
+        if redirects and frame.word is not None and "".join(frame.word).isdecimal():
+            frame.word = None  # the number of a file descriptor, as in `2>`
         self._end_word()
+        frame.redirects = redirects or duplicates
         self._out.append(char)
         if len(self._stack) == 1 and char != "\n":
             self._last = char
@@ -198,11 +205,13 @@ class _Reader:
                 self._stack.pop()
                 if not self._stack[-1].is_code:
                     return
+                if len(self._stack) == 1:
+                    self._last = ")"
                 if frame.kind == "$(":
                     self._word().append("$()")
         elif char == "\n" and self._here:
             self._here = "body"
-        if char in ";&|\n(":
+        if char in ";&|\n(" and not duplicates:
             self._stack[-1].words.clear()
 
     def _here_delimiter(self) -> None:
@@ -307,7 +316,10 @@ class _Reader:
             return
         word = "".join(frame.word)
         frame.word = None
-        frame.words.append(word)
+        if frame.redirects:
+            frame.redirects = False  # The file of a redirection is no word of the command.
+        else:
+            frame.words.append(word)
         if len(self._stack) == 1:
             self._last = word
         if word in _TOUCH_POSITIONALS:

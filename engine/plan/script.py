@@ -13,6 +13,7 @@ USE_ENVIRONMENT = 'write "$PARAM_{name}" there instead: every parameter is also 
 _SHELLS = frozenset({"sh", "ash", "bash", "dash", "fish", "ksh", "mksh", "zsh"})
 _RUN_A_STRING = frozenset({"su", "runuser", "flock", "script", "sg"})
 _DASH_C = re.compile(r"-[A-Za-z]*c[A-Za-z]*")
+_TAKES_A_WORD = re.compile(r"[-+][A-Za-z]*[oO]")
 
 
 class ShellProblem(ValueError):
@@ -54,7 +55,8 @@ def refuse_code(before: Sequence[str], name: str) -> None:
         program = PurePosixPath(word).name
         options = before[at + 1 :]
         only_options = all(
-            option[:1] in "-+" or options[i - 1] in ("-o", "-O") for i, option in enumerate(options)
+            option[:1] in "-+" or _TAKES_A_WORD.fullmatch(options[i - 1] if i else "")
+            for i, option in enumerate(options)
         )
         if program in _SHELLS and only_options and any(_DASH_C.fullmatch(option) for option in options):
             break
@@ -64,5 +66,5 @@ def refuse_code(before: Sequence[str], name: str) -> None:
         return
     raise ShellProblem(
         f"{{{name}}} stands in a script for `{program}`, which would read its value as code",
-        f'put that script in single quotes and write "$PARAM_{name}" in it: parameters are in the environment',
+        f'put that script in single quotes and write "$PARAM_{name}" in it',
     )

@@ -88,6 +88,7 @@ class _Rows:
         on_axes = dict.fromkeys(axes.keys())
         combinations = list(axes.combinations()) if on_axes else []
         tasks: list[PlannedTask] = []
+        wanted_by_all = {key: value for key, value in base.launch.items() if value is not None}
         for index, mapping in enumerate(rows):
             if type(mapping) is not dict:
                 value = NULL if mapping is None else mapping
@@ -102,7 +103,7 @@ class _Rows:
             self.taken.append(index)
             self.split(mapping, ("params", index), row)
             params = {**base.params, **row.params}
-            launch = base.launch
+            launch = wanted_by_all
             if row.launch:
                 launch = {key: value for key, value in {**launch, **row.launch}.items() if value is not None}
             label = row.label or base.label

@@ -10,6 +10,8 @@ from .problems import Path
 
 ENTRY_LIMIT = 131_071
 """Bytes of one argument or one `NAME=value` (Linux: MAX_ARG_STRLEN is 131072 with the final NUL)."""
+DEEPEST = 100
+"""Levels of lists and mappings inside each other, in a whole file."""
 TOTAL_LIMIT = 1_500_000
 """Bytes of all arguments and the environment together, below the usual 2 MiB with room for what is added
 later.
@@ -43,6 +45,8 @@ def flaws(value: Value, path: Path = ()) -> Iterator[tuple[Path, str, str]]:
     elif isinstance(value, float):
         if value - value != 0:
             yield path, "is too large for a number", "quote it to pass it as text"
+    elif isinstance(value, list | dict) and len(path) > DEEPEST:
+        yield path, "is nested too deeply", f"no sweep needs more than {DEEPEST} levels"
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from flaws(item, (*path, index))

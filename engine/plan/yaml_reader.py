@@ -16,9 +16,8 @@ from .model import Value
 from .problems import Path, PlanError, Problem, cut, show_path
 from .scalars import number
 from .source import SourceText, nearest, prefixes
+from .values import DEEPEST
 
-DEEPEST = 100
-"""Levels of nesting that are read."""
 MOST_REPEATED = 5_000_000
 """Values that aliases may add to a file; one of a few lines can otherwise grow to billions."""
 
@@ -241,39 +240,30 @@ class _Builder:
         text = self._source.text
         message, remedy, line = str(error), "", None
         if isinstance(error, yaml.MarkedYAMLError):
-            mark = error.problem_mark or error.context_mark
-            said = error.problem or error.context or ""
-            # The C parser counts lines from 0 as PyYAML does, and may point behind the last one.
-            line = min(mark.line + 1, text.count("\n") + 1) if mark is not None else None
-            lines = text.split("\n")
-            here = lines[line - 1] if line is not None and line <= len(lines) else ""
-            if (
-                "end of stream" in said
-                or "stream end" in said
-                or (line is not None and not "".join(lines[line:]).strip() and "<stream end>" in said)
-            ):
-                message, remedy = (
-                    f"is cut off: the file ends in the middle of it ({said})",
-                    "is the file complete?",
-                )
-                line = error.context_mark.line + 1 if error.context_mark is not None else line
-            elif here.lstrip(" ").startswith("\t"):
-                message, remedy = "a line is indented with a tab", "YAML is indented with spaces"
-            else:
-                message = f"is not valid YAML: {said}"
-                remedy = (
-                    "put the text in quotes, if it holds `: ` or ` #`" if "mapping values" in said else ""
-                )
+            message, remedy, line = self._explain(error)
         elif isinstance(error, yaml.reader.ReaderError):
-            character = (
-                error.character if isinstance(error.character, int) else ord(str(error.character)[:1] or "?")
-            )
+            character = error.character if isinstance(error.character, int) else ord(error.character[:1])
             line = text.count("\n", 0, error.position) + 1
-            message, remedy = (
-                f"holds a control character (0x{character:02x})",
-                r'write it as "\x…" in double quotes',
-            )
+            message = f"holds a control character (0x{character:02x})"
+            remedy = r'write it as "\x…" in double quotes'
         return PlanError((*self._problems, self._source.problem(message, remedy, line)))
+
+    def _explain(self, error: yaml.MarkedYAMLError) -> tuple[str, str, int | None]:
+        said = error.problem or error.context or "it cannot be read"
+        mark = error.problem_mark or error.context_mark
+        if mark is None:
+            return f"is not valid YAML: {said}", "", None
+        lines = self._source.text.split("\n")
+        here = lines[mark.line] if mark.line < len(lines) else ""
+        rest = [here[mark.column :], *lines[mark.line + 1 :]]
+        if not any(part.strip() for part in rest):
+            begun = error.context_mark.line if error.context_mark is not None else mark.line
+            line = min(begun + 1, len(self._source.text.rstrip().split("\n")))
+            return f"is cut off: the file ends in the middle of it ({said})", "is the file complete?", line
+        if here.lstrip(" ").startswith("\t"):
+            return "a line is indented with a tab", "YAML is indented with spaces", mark.line + 1
+        remedy = "put the text in quotes, if it holds `: ` or ` #`" if "mapping values" in said else ""
+        return f"is not valid YAML: {said}", remedy, mark.line + 1
 
 
 _MERGE = "<<" + "\0"  # no key of a file can be this: a file with a NUL is refused before

@@ -76,11 +76,15 @@ def read_outcome(directory: Path) -> Outcome | None:
     words = text.split()
     if not text.endswith("\n") or len(words) != 3 or words[2] != "end" or not words[0].isdigit():
         return None
+    return Outcome(int(words[0]), words[1], read_timed_out(directory), at)
+
+
+def read_timed_out(directory: Path) -> str | None:
+    """The timeout that ended the command, in seconds as it was given to the runner; None if none did."""
     try:
-        timed_out = (directory / TIMED_OUT).read_text().strip()
+        return (directory / TIMED_OUT).read_text().strip()
     except (FileNotFoundError, NotADirectoryError):
-        timed_out = None
-    return Outcome(int(words[0]), words[1], timed_out, at)
+        return None
 
 
 def last_line(path: Path, width: int = 200) -> str:

@@ -37,6 +37,8 @@ class Source(Protocol):
     """One place where attempts run."""
 
     name: str
+    outlives_host: bool
+    """Whether its attempts live on when this machine loses power; then their launch is synced to disk first."""
 
     def launch(self, batch: str, jobs: Sequence[Job]) -> None:
         """Start these attempts; their launch is in the journal. Harmless if some were launched before."""

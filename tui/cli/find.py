@@ -46,7 +46,7 @@ def find_sweep(word: str) -> Path:
             ids = ", ".join(entry.id for entry in found[:5])
             more = f" and {len(found) - 5} more" if len(found) > 5 else ""
             raise UserError(f'"{word}" names {len(found)} sweeps: {ids}{more}; give more of the id')
-    near = difflib.get_close_matches(word, [e.id for e in entries] + [e.name for e in entries], 1)
+    near = difflib.get_close_matches(word, ["latest"] + [e.id for e in entries] + [e.name for e in entries], 1)
     hint = f'; did you mean "{near[0]}"?' if near else "; `spawn-tui list` shows what there is"
     raise UserError(f'"{word}" is neither a verb nor a sweep{hint}')
 

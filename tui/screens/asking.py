@@ -31,7 +31,8 @@ class _Waiting:
 
 
 class AskingScreen(Screen[None]):
-    """A screen that may ask. Who derives from it passes on the engine's answers and calls `check_answers` now and then."""
+    """A screen that may ask. Who derives from it passes on the engine's answers and calls `check_answers` now
+    and then."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +42,7 @@ class AskingScreen(Screen[None]):
 
     @property
     def spawn(self) -> SpawnApp:
-        return cast("SpawnApp", self.app)
+        return cast("SpawnApp", self.app)  # pyright: ignore[reportUnknownMemberType]
 
     def wish(self, root: Path, wish: Wish, *, engine: bool) -> None:
         """Ask, after a question if the wish has one. `engine`: whether one runs now."""
@@ -54,7 +55,7 @@ class AskingScreen(Screen[None]):
             if yes:
                 self._carry_out(root, wish, engine)
 
-        self.app.push_screen(ConfirmScreen(wish), answered)
+        self.app.push_screen(ConfirmScreen(wish), answered)  # pyright: ignore[reportUnknownMemberType]
 
     def _carry_out(self, root: Path, wish: Wish, engine: bool) -> None:
         if not engine:
@@ -64,14 +65,19 @@ class AskingScreen(Screen[None]):
         def run() -> None:
             self.post_message(AskedTold(ask(root, wish, start=start)))
 
-        # Starting an engine takes a second, a hung disk for ever; neither may hold up the screen or the way out.
+        # Starting an engine takes a second, a hung disk for ever; neither may hold up the screen or the way
+        # out.
         threading.Thread(target=run, name="spawn-ask", daemon=True).start()
 
     def on_asked_told(self, message: AskedTold) -> None:
         outcome: Outcome = message.outcome
         wish = outcome.wish
         if outcome.error:
-            what = f"Could not {wish.what}" if not outcome.request else f"Asked to {wish.what}, but no engine takes it"
+            what = (
+                f"Could not {wish.what}"
+                if not outcome.request
+                else f"Asked to {wish.what}, but no engine takes it"
+            )
             self.say(f"{what}: {outcome.error}", "error")
         elif wish.verb == "start":
             self.say("An engine runs the sweep again." if outcome.started else "An engine runs already.")
@@ -101,7 +107,7 @@ class AskingScreen(Screen[None]):
             if not waiting.said and now - waiting.since > ANSWER_WITHIN:
                 waiting.said = True
                 self.say(
-                    f"The engine has not answered for {ANSWER_WITHIN:.0f} s: it was asked to {waiting.wish.what}. "
+                    f"The engine has not answered for {ANSWER_WITHIN:.0f} s, asked to {waiting.wish.what}. "
                     "The request stands until an engine takes it.",
                     "warning",
                 )
@@ -112,5 +118,5 @@ class AskingScreen(Screen[None]):
 
     def copy(self, text: str) -> None:
         """To the clipboard (OSC 52), and on the screen for terminals that do not know it."""
-        self.app.copy_to_clipboard(text)
+        self.app.copy_to_clipboard(text)  # pyright: ignore[reportUnknownMemberType]
         self.say(f"Copied: {text}")

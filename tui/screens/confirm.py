@@ -46,5 +46,5 @@ class ConfirmScreen(ModalScreen[bool]):
 
     def action_copy_command(self) -> None:
         if self._wish.command:
-            self.app.copy_to_clipboard(self._wish.command)
+            self.app.copy_to_clipboard(self._wish.command)  # pyright: ignore[reportUnknownMemberType]
             self.notify(f"Copied: {self._wish.command}", markup=False)

@@ -1,8 +1,10 @@
-"""All keys that work where the help was asked for, made from the live bindings."""
+"""All keys of the screen where the help was asked for, made from its bindings; what cannot be done now is
+greyed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Sequence
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -11,18 +13,25 @@ from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-from ..bindings import APP, CHANGES, HELP, MOVES, SIDEWAYS
+from ..bindings import APP, CHANGES, HELP, MOVES, ORDER, SIDEWAYS
 
-_INTRO = "What cannot be done just now is left out."
+_KEY, _NAME = 9, 18
 
 
 def live_bindings(screen: Screen[object]) -> list[Binding]:
-    """The bindings with an id that can be used on this screen now, each once."""
+    """The bindings with an id that can be used on this screen now, each once, in the order they are declared
+    in."""
     found: dict[str, Binding] = {}
     for active in screen.active_bindings.values():
         if active.enabled and active.binding.id and active.binding.description:
             found.setdefault(active.binding.id, active.binding)
-    return list(found.values())
+    return sorted(found.values(), key=lambda binding: ORDER.get(binding.id or "", 0))
+
+
+def other_bindings(screen: Screen[object]) -> list[Binding]:
+    """The screen's bindings that cannot be used now."""
+    live = {binding.id for binding in live_bindings(screen)}
+    return [b for b in type(screen).BINDINGS if isinstance(b, Binding) and b.id not in live]
 
 
 class HelpScreen(ModalScreen[None]):
@@ -30,42 +39,57 @@ class HelpScreen(ModalScreen[None]):
 
     BINDINGS = HELP
 
-    def __init__(self, bindings: Iterable[Binding], context: str) -> None:
+    def __init__(self, live: Sequence[Binding], others: Sequence[Binding]) -> None:
         super().__init__()
-        self._bindings = list(bindings)
-        self._context = context
+        self._live, self._others = live, others
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="help") as box:
             box.border_title = "Keys"
-            yield Static(self._text(), id="help-keys")
+            yield Static(id="help-keys")
 
-    def _text(self) -> Content:
-        groups: dict[str, list[Binding]] = {"Ask of the sweep": [], "Look": [], "Move": [], "Program": []}
+    def on_resize(self) -> None:
+        # What the box of 96 cells, or of nearly the whole screen, leaves for text.
+        width = min(96, self.size.width * 98 // 100) - 7
+        self.query_one("#help-keys", Static).update(self._text(width))
+
+    def _text(self, width: int) -> Content:
+        groups: dict[str, list[tuple[Binding, bool]]] = {
+            "Ask of the sweep": [],
+            "Look": [],
+            "Move": [],
+            "Program": [],
+        }
         moves, program = _ids(*MOVES, *SIDEWAYS), _ids(*APP)
-        for binding in self._bindings:
+        bindings = [*((b, True) for b in self._live), *((b, False) for b in self._others)]
+        for binding, live in sorted(bindings, key=lambda pair: ORDER.get(pair[0].id or "", 0)):
             if binding.action in CHANGES:
-                groups["Ask of the sweep"].append(binding)
+                group = "Ask of the sweep"
             elif binding.id in moves:
-                groups["Move"].append(binding)
-            elif binding.id in program:
-                groups["Program"].append(binding)
+                group = "Move"
             else:
-                groups["Look"].append(binding)
+                group = "Program" if binding.id in program else "Look"
+            groups[group].append((binding, live))
         lines: list[Content] = []
-        for title, bindings in groups.items():
-            if bindings:
-                lines.append(Content.styled(f"{title}", "bold $primary"))
-                lines += [self._line(binding) for binding in bindings]
+        for title, members in groups.items():
+            if members:
+                lines.append(Content.styled(title, "bold $primary"))
+                for binding, live in members:
+                    lines += self._lines(binding, live, width)
                 lines.append(Content(""))
-        lines.append(Content.styled(f"{_INTRO} {self._context}".strip(), "$muted"))
+        if self._others:
+            lines.append(Content.styled("What is grey cannot be done just now.", "$muted"))
         return Content("\n").join(lines)
 
-    def _line(self, binding: Binding) -> Content:
-        key = self.app.get_key_display(binding)
-        return Content.assemble(
-            (f"{key:>9}", "$accent"), ("  "), (f"{binding.description:<18}", "bold"), (binding.tooltip, "$muted")
+    def _lines(self, binding: Binding, live: bool, width: int) -> list[Content]:
+        key = self.app.get_key_display(binding)  # pyright: ignore[reportUnknownMemberType]
+        indent = _KEY + 2 + _NAME + 1
+        first, *more = textwrap.wrap(binding.tooltip, max(16, width - indent)) or [""]
+        keys, name, text = ("$accent", "bold", "$muted") if live else ("$faint", "$faint", "$faint")
+        head = Content.assemble(
+            (f"{key:>{_KEY}}  ", keys), (f"{binding.description:<{_NAME}} ", name), (first, text)
         )
+        return [head, *(Content.styled(" " * indent + line, text) for line in more)]
 
     def action_back(self) -> None:
         self.dismiss(None)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 from textual.app import ComposeResult
 
 from .. import format as fmt
 from ..bindings import LOG
 from ..log_feed import LogFeed, LogTarget, Stream
-from ..messages import LogTold
-from ..model import SweepModel
+from ..messages import CommandTold, LogTold
+from ..model import SweepModel, command_of
 from ..widgets.key_bar import KeyBar
 from ..widgets.log_view import LogView
 from ..widgets.prompt import Prompt
@@ -27,14 +29,15 @@ class LogScreen(AskingScreen):
 
     def __init__(self, model: SweepModel, task: int, attempt: int, stream: Stream) -> None:
         super().__init__()
-        self.model, self.task = model, task
-        self.attempt, self.stream = attempt, stream
+        self.model, self.index = model, task
+        self.attempt = attempt
+        self.stream: Stream = stream
         self._feed = LogFeed(lambda news: self.post_message(LogTold(news)), limit=WHOLE_BYTES)
         self._skipped = 0
         self._found = ""
 
     def compose(self) -> ComposeResult:
-        yield TaskSummary(self.model, self.task, id="task")
+        yield TaskSummary(self.model, self.index, id="task")
         yield LogView(id="log", max_lines=WHOLE_LINES)
         yield KeyBar()
 
@@ -42,14 +45,26 @@ class LogScreen(AskingScreen):
         self.log_view, self.summary = self.query_one(LogView), self.query_one(TaskSummary)
         self._show()
         self._feed.start()
+        threading.Thread(target=self._find_command, name="spawn-command", daemon=True).start()
         self.set_interval(0.5, self._show)
 
     def on_unmount(self) -> None:
         self._feed.stop()
 
+    def _find_command(self) -> None:
+        """Working out how a plan of 100,000 tasks is rendered takes a while."""
+        model, row = self.model, self.model.rows[self.index]
+        if model.plan is not None and model.facts is not None:
+            directory = model.layout.attempt(fmt.task_id(self.index), max(1, row.attempt))
+            command = command_of(model.plan, model.facts.id, model.project, row, str(directory))
+            self.post_message(CommandTold(command))
+
+    def on_command_told(self, message: CommandTold) -> None:
+        self.summary.show_command(message.command)
+
     @property
     def target(self) -> LogTarget:
-        return self.model.log_target(self.task, self.stream, self.attempt)
+        return self.model.log_target(self.index, self.stream, self.attempt)
 
     def _show(self) -> None:
         """The log may be another's by now, and time has passed."""
@@ -59,7 +74,7 @@ class LogScreen(AskingScreen):
 
     def _title(self) -> None:
         target, view = self.target, self.log_view
-        attempt = f", try {target.attempt}" if self.model.rows[self.task].attempt > 1 else ""
+        attempt = f", try {target.attempt}" if self.model.rows[self.index].attempt > 1 else ""
         earlier = f", {fmt.size(self._skipped)} before it only in the file" if self._skipped else ""
         view.border_title = f"{self.stream}{attempt}{earlier}"
         more = f"{fmt.plural(view.unseen, 'new line')}, " if view.unseen else ""
@@ -76,14 +91,14 @@ class LogScreen(AskingScreen):
     def on_log_view_moved(self) -> None:
         self._title()
 
-    # -- actions --------------------------------------------------------------------------------------------------
+    # -- actions -------------------------------------------------------------------------------------------
 
     def action_stream(self) -> None:
         self.stream = "stderr" if self.stream == "stdout" else "stdout"
         self._show()
 
     def action_attempt(self, step: int) -> None:
-        last = self.model.rows[self.task].attempt
+        last = self.model.rows[self.index].attempt
         self.attempt = max(1, min(last, (self.attempt or last) + step))
         self._show()
 
@@ -95,7 +110,9 @@ class LogScreen(AskingScreen):
 
     def action_search(self) -> None:
         if not self.query(Prompt):
-            self.mount(Prompt("/", self.log_view.query, "text to find", id="prompt"), before=self.query_one(KeyBar))
+            self.mount(
+                Prompt("/", self.log_view.wanted, "text to find", id="prompt"), before=self.query_one(KeyBar)
+            )
 
     def on_prompt_changed(self, message: Prompt.Changed) -> None:
         number = self.log_view.search(message.text)
@@ -118,11 +135,13 @@ class LogScreen(AskingScreen):
 
     def action_match(self, step: int) -> None:
         place, number = self.log_view.go_to_match(step)
-        self._found = f"match {place} of {number}" if number else "nothing found" if self.log_view.query else ""
+        self._found = (
+            f"match {place} of {number}" if number else "nothing found" if self.log_view.wanted else ""
+        )
         self._title()
 
     def action_back(self) -> None:
-        if self.log_view.query:
+        if self.log_view.wanted:
             self.log_view.search("")
             self._found = ""
             self.refresh_bindings()
@@ -131,16 +150,18 @@ class LogScreen(AskingScreen):
             self.dismiss()
 
     def action_copy_id(self) -> None:
-        self.copy(fmt.task_id(self.task))
+        self.copy(fmt.task_id(self.index))
 
     def action_copy_command(self) -> None:
         if self.model.facts is not None:
             stderr = " --stderr" if self.stream == "stderr" else ""
-            self.copy(f"spawn-tui logs {self.model.facts.id} {self.task + 1}{stderr}")
+            self.copy(f"spawn-tui logs {self.model.facts.id} {self.index + 1}{stderr}")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "search":
+            return not self.query(Prompt)
         if action == "match":
-            return bool(self.log_view.query) if self.is_mounted else False
+            return bool(self.log_view.wanted) if self.is_mounted else False
         if action == "attempt":
-            return self.model.rows[self.task].attempt > 1
+            return self.model.rows[self.index].attempt > 1
         return True

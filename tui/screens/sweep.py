@@ -1,4 +1,5 @@
-"""One sweep: is it OK, what does each task do, which source is busy, what failed and why, what does a task say."""
+"""One sweep: is it OK, what does each task do, which source is busy, what failed and why, what does a task
+say."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from ..filters import FilterError, Keep, parse_filter
 from ..log_feed import LogFeed, Stream
 from ..messages import LogTold, SweepTold
 from ..model import SweepModel
-from ..view import FINAL_STATUSES, Sort, TaskRow, arrange, shape_of
+from ..view import Sort, TaskRow, arrange, shape_of
 from ..widgets.failure_list import FailureList
 from ..widgets.key_bar import KeyBar
 from ..widgets.line_list import LineList
@@ -49,12 +50,15 @@ class SweepScreen(SweepActions):
     def __init__(self, root: Path) -> None:
         super().__init__()
         self.model = SweepModel(root)
-        self._feed = SweepFeed(root, lambda news: self.post_message(SweepTold(news)))
+        self._feed = SweepFeed(root, lambda news: self.post_message(SweepTold(news)), self._now)
         self._log_feed = LogFeed(lambda news: self.post_message(LogTold(news)), limit=TAIL_BYTES)
         self._keep: Keep | None = None
         self._trouble = ""
         self._arranged_at, self._arrange_cost = 0.0, 0.0
         self._arrange_due = False
+
+    def _now(self) -> float:
+        return self.spawn.now()
 
     def compose(self) -> ComposeResult:
         yield SweepSummary(id="summary")
@@ -86,7 +90,7 @@ class SweepScreen(SweepActions):
         for name in _SHAPES:
             self.set_class(name == shape, f"-{name}")
 
-    # -- what the feeds tell --------------------------------------------------------------------------------------
+    # -- what the feeds tell -------------------------------------------------------------------------------
 
     def on_sweep_told(self, message: SweepTold) -> None:
         match message.news:
@@ -97,7 +101,8 @@ class SweepScreen(SweepActions):
                 self._filter_again()
                 self._arrange()
                 if first:
-                    # A full collection over 100,000 rows stops the screen for 20 to 50 ms; they are here to stay.
+                    # A full collection over 100,000 rows stops the screen for 20 to 50 ms; they are here to
+                    # stay.
                     gc.collect()
                     gc.freeze()
                 self._show_facts()
@@ -121,11 +126,11 @@ class SweepScreen(SweepActions):
             self._arrange_due = True
             self._arrange_if_due()
         self.table.refresh()
-        if self.table.task in {row.index for row in rows}:
+        if self.table.selected in {row.task for row in rows}:
             self._follow_log()
 
     def on_log_told(self, message: LogTold) -> None:
-        news, task = message.news, self.table.task
+        news, task = message.news, self.table.selected
         if task is None or news.target.key != self.model.log_target(task, self.stream).key:
             return
         self.log_view.update(news.start, news.lines, news.absent)
@@ -133,30 +138,32 @@ class SweepScreen(SweepActions):
 
     def _tick(self) -> None:
         """Time goes by though nothing happens."""
-        self.table.now = self.spawn.now()
+        self.table.now = self._now()
         self.table.tick()
         self._show_summary()
         if self.model.facts is not None:
-            self.sources.show(self.model.facts.sources, self.spawn.now())
+            self.sources.show(self.model.facts.sources, self._now())
         self._arrange_if_due()
         self.check_answers()
 
-    # -- showing it -----------------------------------------------------------------------------------------------
+    # -- showing it ----------------------------------------------------------------------------------------
 
     def _show_summary(self) -> None:
-        self.summary.show(self.model.facts, self.spawn.now(), self._trouble)
+        self.summary.show(self.model.facts, self._now(), self._trouble)
         self.summary.set_class(self.summary.alarm, "-alarm")
 
     def _show_facts(self) -> None:
         facts = self.model.facts
         if facts is None:
             return
-        self.table.now = self.spawn.now()
+        self.table.now = self._now()
         self._show_summary()
-        self.sources.show(facts.sources, self.spawn.now())
+        self.sources.show(facts.sources, self._now())
         self.sources.styles.max_height = max(4, 2 * len(facts.sources) + 2)
         self.failures.show(facts.failures)
-        self.failures.border_title = f"Failures {fmt.count(len(facts.failures))}" if facts.failures else "Failures"
+        self.failures.border_title = (
+            f"Failures {fmt.count(len(facts.failures))}" if facts.failures else "Failures"
+        )
         self.sources.border_title = "Sources"
         self.failures.set_class(bool(facts.failures), "-alarm")
         self.tabs.alarm("failures", len(facts.failures))
@@ -174,7 +181,7 @@ class SweepScreen(SweepActions):
         self.table.border_title = _plain(title)
 
     def _title_log(self) -> None:
-        task, view = self.table.task, self.log_view
+        task, view = self.table.selected, self.log_view
         if task is None:
             view.border_title = "Log"
             return
@@ -187,7 +194,7 @@ class SweepScreen(SweepActions):
     def on_log_view_moved(self) -> None:
         self._title_log()
 
-    # -- order and filter -----------------------------------------------------------------------------------------
+    # -- order and filter ----------------------------------------------------------------------------------
 
     def _arrange_if_due(self) -> None:
         """Sorting 100,000 rows anew takes its time; it gets a tenth of ours at most."""
@@ -197,7 +204,7 @@ class SweepScreen(SweepActions):
     def _arrange(self) -> None:
         began = time.monotonic()
         model, table = self.model, self.table
-        table.now = self.spawn.now()
+        table.now = self._now()
         table.empty = "No task matches this filter; esc clears it." if self._keep else ""
         table.show(arrange(model.rows, model.tasks, table.sort, self._keep, table.now))
         self._arranged_at = time.monotonic()
@@ -205,9 +212,10 @@ class SweepScreen(SweepActions):
         self._title_table()
 
     def _filter_again(self) -> str:
-        """Make the test of the filter's text; returns what is wrong with it, and then the filter before it stands."""
+        """Make the test of the filter's text; returns what is wrong with it, and then the filter before it
+        stands."""
         try:
-            self._keep = parse_filter(self.filter_text, self.model.tasks, self.model.param_keys, self.spawn.now())
+            self._keep = parse_filter(self.filter_text, self.model.tasks, self.model.param_keys, self._now())
         except FilterError as error:
             return str(error)
         return ""
@@ -217,6 +225,7 @@ class SweepScreen(SweepActions):
             self._before = self.filter_text
             prompt = Prompt("/", self.filter_text, "state:failed  lr>0.01  !word", id="prompt")
             self.mount(prompt, before=self.query_one(KeyBar))
+            self.refresh_bindings()
 
     def on_prompt_changed(self, message: Prompt.Changed) -> None:
         self.filter_text = message.text
@@ -265,10 +274,10 @@ class SweepScreen(SweepActions):
         self.table.sort = Sort(sort.column, not sort.reverse)
         self._arrange()
 
-    # -- marks ----------------------------------------------------------------------------------------------------
+    # -- marks ---------------------------------------------------------------------------------------------
 
     def action_mark(self) -> None:
-        task = self.table.task
+        task = self.table.selected
         if task is not None:
             self.table.marks ^= {task}
             self.table.cursor += 1
@@ -284,7 +293,7 @@ class SweepScreen(SweepActions):
         self._title_table()
         self.update_keys()
 
-    # -- panes ----------------------------------------------------------------------------------------------------
+    # -- panes ---------------------------------------------------------------------------------------------
 
     def action_pane(self, name: str) -> None:
         self.pane = name
@@ -304,15 +313,14 @@ class SweepScreen(SweepActions):
             self.pane = name
         self.update_keys()
 
-    # -- the cursor and the log -----------------------------------------------------------------------------------
+    # -- the cursor and the log ----------------------------------------------------------------------------
 
     def on_line_list_moved(self, message: LineList.Moved) -> None:
         if message.sender is self.table:
             self._follow_log()
             self.update_keys()
         elif message.sender is self.failures and self.failures.failure:
-            if self.table.go_to(self.failures.failure.index):
-                self._follow_log()
+            self.table.go_to(self.failures.failure.task)
 
     def on_line_list_chosen(self, message: LineList.Chosen) -> None:
         if message.sender is self.sources and self.sources.source:
@@ -320,24 +328,24 @@ class SweepScreen(SweepActions):
             self.filter_by(f'source:"{name}"' if " " in name else f"source:{name}")
         elif message.sender is self.failures and self.failures.failure:
             failure = self.failures.failure
-            self.open_log(failure.index, failure.attempt, "stderr")
+            self.open_log(failure.task, failure.attempt, "stderr")
         else:
             self.action_logs()
 
     def _follow_log(self) -> None:
-        task = self.table.task
+        task = self.table.selected
         if task is not None:
             self._log_feed.follow(self.model.log_target(task, self.stream))
             self._title_log()
 
     def action_logs(self) -> None:
-        if self.table.task is not None:
-            self.open_log(self.table.task, 0, self.stream)
+        if self.table.selected is not None:
+            self.open_log(self.table.selected, 0, self.stream)
 
     def open_log(self, task: int, attempt: int, stream: Stream) -> None:
         from .log import LogScreen
 
-        self.app.push_screen(LogScreen(self.model, task, attempt, stream))
+        self.app.push_screen(LogScreen(self.model, task, attempt, stream))  # pyright: ignore[reportUnknownMemberType]
 
     def action_stream(self) -> None:
         self.stream = "stderr" if self.stream == "stdout" else "stdout"
@@ -349,7 +357,7 @@ class SweepScreen(SweepActions):
     def action_follow(self) -> None:
         self.log_view.follow = not self.log_view.follow
 
-    # -- the way back ---------------------------------------------------------------------------------------------
+    # -- the way back --------------------------------------------------------------------------------------
 
     def action_back(self) -> None:
         if self.filter_text:
@@ -365,19 +373,21 @@ class SweepScreen(SweepActions):
             self.spawn.show_list()
 
     def action_copy_id(self) -> None:
-        if self.table.task is not None:
-            self.copy(fmt.task_id(self.table.task))
+        if self.table.selected is not None:
+            self.copy(fmt.task_id(self.table.selected))
 
     def action_copy_sweep(self) -> None:
         if self.model.facts is not None:
             self.copy(self.model.facts.id)
 
     def action_copy_command(self) -> None:
-        facts, task = self.model.facts, self.table.task
+        facts, task = self.model.facts, self.table.selected
         if facts is not None:
-            self.copy(f"spawn-tui logs {facts.id} {task + 1}" if task is not None else f"spawn-tui {facts.id}")
+            self.copy(
+                f"spawn-tui logs {facts.id} {task + 1}" if task is not None else f"spawn-tui {facts.id}"
+            )
 
-    # -- what can be done now -------------------------------------------------------------------------------------
+    # -- what can be done now ------------------------------------------------------------------------------
 
     def update_keys(self) -> None:
         """Offer other keys if what can be done has changed."""
@@ -391,13 +401,24 @@ class SweepScreen(SweepActions):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in CHANGES:
             return self.can(action)
-        if action in ("filter", "sort", "sort_reverse", "mark", "mark_all", "logs", "copy_id", "copy_command"):
+        if action == "filter" and self.query(Prompt):
+            return False
+        if action in (
+            "filter",
+            "sort",
+            "sort_reverse",
+            "mark",
+            "mark_all",
+            "logs",
+            "copy_id",
+            "copy_command",
+        ):
             return self.model.facts is not None
         return True
 
     @property
-    def over(self) -> bool:
-        return self.model.facts is not None and self.model.facts.status in FINAL_STATUSES
+    def filtered(self) -> bool:
+        return bool(self.filter_text)
 
 
 def _plain(text: str) -> str:

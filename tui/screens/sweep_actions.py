@@ -16,19 +16,25 @@ _AGAIN = frozenset({"failed", "cancelled"})
 
 
 class SweepActions(AskingScreen):
-    """The half of a sweep's screen that asks. It needs the model, the table and the sources, and shows nothing."""
+    """The half of a sweep's screen that asks. It needs the model, the table and the sources, and shows
+    nothing."""
 
     model: SweepModel
     table: TaskTable
     sources: SourceBars
-    filter_text: object
+
+    @property
+    def filtered(self) -> bool:
+        """Whether the table shows only what matches a filter."""
+        raise NotImplementedError
 
     def __init__(self) -> None:
         super().__init__()
         self._slots_asked: dict[str, int] = {}
-        """Slots asked for by source, until the journal has them: pressing `+` three times asks for three more."""
+        """Slots asked for by source, until the journal has them: pressing `+` three times asks for three
+        more."""
 
-    # -- when -----------------------------------------------------------------------------------------------------
+    # -- when ----------------------------------------------------------------------------------------------
 
     def can(self, action: str) -> bool:
         """Whether this action of `CHANGES` makes sense now."""
@@ -51,17 +57,21 @@ class SweepActions(AskingScreen):
             case "cancel_sweep":
                 return facts.status not in FINAL_STATUSES and facts.status != "cancelling"
             case _:
-                return bool(facts.engine) and facts.status not in FINAL_STATUSES and self.sources.source is not None
+                return (
+                    bool(facts.engine)
+                    and facts.status not in FINAL_STATUSES
+                    and self.sources.source is not None
+                )
 
     def targets(self) -> Iterable[TaskRow]:
         """The marked tasks, else the one under the cursor."""
         rows = self.model.rows
         if self.table.marks:
             return (rows[index] for index in sorted(self.table.marks))
-        task = self.table.task
+        task = self.table.selected
         return () if task is None else (rows[task],)
 
-    # -- asking ---------------------------------------------------------------------------------------------------
+    # -- asking --------------------------------------------------------------------------------------------
 
     def _ask(self, wish: wishes.Wish | None) -> None:
         facts = self.model.facts
@@ -70,7 +80,9 @@ class SweepActions(AskingScreen):
 
     def _cancel(self, *, force: bool) -> None:
         if self.model.facts is not None:
-            self._ask(wishes.cancel_tasks(self.model.facts, list(self.targets()), self.spawn.now(), force=force))
+            self._ask(
+                wishes.cancel_tasks(self.model.facts, list(self.targets()), self.spawn.now(), force=force)
+            )
 
     def action_cancel(self) -> None:
         self._cancel(force=False)
@@ -91,7 +103,7 @@ class SweepActions(AskingScreen):
         facts, rows = self.model.facts, self.model.rows
         if facts is None:
             return
-        if not self.filter_text:
+        if not self.filtered:
             self._ask(wishes.retry_failed(facts))
             return
         shown = [rows[index] for index in self.table.order if rows[index].state in _AGAIN]

@@ -74,7 +74,11 @@ class SweepListScreen(AskingScreen):
         if not self.is_current and self._known:
             return
         words = self._filter.lower().split()
-        shown = [row for row in self._rows if all(word in f"{row.id} {row.name} {row.status}".lower() for word in words)]
+        shown = [
+            row
+            for row in self._rows
+            if all(word in f"{row.id} {row.name} {row.status}".lower() for word in words)
+        ]
         if words and not shown:
             self.table.empty = ("No sweep matches; esc clears the filter.",)
         self.table.show(shown, self.spawn.now())
@@ -95,14 +99,16 @@ class SweepListScreen(AskingScreen):
         """Sweeps that go on when the program is left."""
         return sum(row.status in ("running", "cancelling") for row in self._rows)
 
-    # -- actions --------------------------------------------------------------------------------------------------
+    # -- actions -------------------------------------------------------------------------------------------
 
     def on_line_list_chosen(self) -> None:
         row = self.table.row
         if row is None:
             return
         if row.status == "missing":
-            self.say(f"{row.directory} is not there: moved, removed, or on a disk that is not mounted.", "warning")
+            self.say(
+                f"{row.directory} is not there: moved, removed, or on a disk that is not mounted.", "warning"
+            )
             return
         self.spawn.open_sweep(Path(row.directory))
 
@@ -139,6 +145,8 @@ class SweepListScreen(AskingScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "back":
             return bool(self._filter)
+        if action == "filter" and self.query(Prompt):
+            return False
         if action in ("filter", "copy_id", "copy_command"):
             return bool(self._rows)
         return True

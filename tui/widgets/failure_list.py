@@ -1,4 +1,5 @@
-"""What failed and why, latest first; launches that failed stand here too, even where another try went well."""
+"""What failed and why, latest first; launches that failed stand here too, even where another try went
+well."""
 
 from __future__ import annotations
 
@@ -16,9 +17,9 @@ _NONE = Style.null()
 
 
 class FailureList(LineList):
-    """Two lines for each failure: the task and how it ended, then the reason in its own words."""
+    """Three lines for each failure: the task and how it ended, then the reason in its own words."""
 
-    item_height = 2
+    item_height = 3
 
     def __init__(self, model: SweepModel, *, id: str) -> None:
         super().__init__(id=id)
@@ -49,19 +50,27 @@ class FailureList(LineList):
             return []
         return [(f" {self.glyphs.states['completed']} Nothing has failed.", self.look("text--muted"))]
 
+    def _reason(self, failure: Failure, width: int) -> tuple[str, str]:
+        """The reason on two lines, broken between words."""
+        text = fmt.clean(failure.message) or "no reason is known"
+        if len(text) <= width:
+            return text, ""
+        place = text.rfind(" ", width // 2, width + 1)
+        place = place if place > 0 else width
+        return text[:place], fit(text[place:].lstrip(), width, ellipsis=self.glyphs.ellipsis)
+
     def paint(self, position: int, line: int) -> list[Span]:
         failure = self._failures[position]
         width, muted = self.size.width - 2, self.look("text--muted")
         if line:
-            text = fmt.clean(failure.message) or "no reason is known"
-            return [(f"  {fit(text, width - 2, ellipsis=self.glyphs.ellipsis)}", muted)]
+            return [("  ", _NONE), (self._reason(failure, width - 2)[line - 1], muted)]
         over = failure.state != "failed"
         ending = fmt.ending(failure.kind, failure.exit_code, failure.signal)
         if over:
             ending += f", now {failure.state}"
         elif failure.attempt > 1:
             ending += f", try {failure.attempt}"
-        name = fmt.clean(self._model.label(failure.index).removeprefix("task_"))
+        name = fmt.clean(self._model.label(failure.task).removeprefix("task_"))
         room = max(6, width - len(ending) - 4)
         red = self.look("text--muted" if over else "state--failed")
         return [

@@ -18,7 +18,8 @@ _NONE = Style.null()
 
 
 class KeyBar(Widget):
-    """Painted from the screen's live bindings, so that it cannot promise what a key does not do. A click presses the key."""
+    """Painted from the screen's live bindings, so that it cannot promise what a key does not do. A click
+    presses the key."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"key--key", "key--text"}
 
@@ -28,7 +29,7 @@ class KeyBar(Widget):
         self._places: list[tuple[int, int, str]] = []
 
     def on_mount(self) -> None:
-        self.screen.bindings_updated_signal.subscribe(self, self._update)
+        self.screen.bindings_updated_signal.subscribe(self, self._update)  # pyright: ignore[reportUnknownMemberType]
         self._update(self.screen)
 
     def _update(self, screen: Screen[object]) -> None:
@@ -51,7 +52,7 @@ class KeyBar(Widget):
         self._places = []
         x = 1
         for binding in self._fitting(width - 1):
-            key = self.app.get_key_display(binding)
+            key = self.app.get_key_display(binding)  # pyright: ignore[reportUnknownMemberType]
             text = f" {binding.description}  "
             self._places.append((x, x + len(key) + len(text) - 2, binding.key))
             spans += [(key, key_style), (text, text_style)]
@@ -60,7 +61,7 @@ class KeyBar(Widget):
 
     def _fitting(self, width: int) -> list[Binding]:
         def cells(bindings: list[Binding]) -> int:
-            return sum(len(self.app.get_key_display(b)) + len(b.description) + 3 for b in bindings) - 2
+            return sum(len(self.app.get_key_display(b)) + len(b.description) + 3 for b in bindings) - 2  # pyright: ignore[reportUnknownMemberType]
 
         always = [binding for binding in self._bindings if binding.id in _ALWAYS]
         rest = [binding for binding in self._bindings if binding.id not in _ALWAYS]
@@ -73,5 +74,5 @@ class KeyBar(Widget):
     def on_click(self, event: events.Click) -> None:
         for start, end, key in self._places:
             if start <= event.x < end:
-                self.app.simulate_key(key)
+                self.app.simulate_key(key)  # pyright: ignore[reportUnknownMemberType]
                 return

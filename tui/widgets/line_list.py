@@ -1,8 +1,9 @@
-"""What the tables and lists have in common: a cursor over items that are painted when they are seen, and only then."""
+"""What the tables and lists have in common: a cursor over items that are painted when they are seen, and only
+then."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from rich.style import Style
 from textual import events
@@ -13,15 +14,12 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from ..bindings import CHOOSE, MOVES
-from ..glyphs import UNICODE, Glyphs
+from ..glyphs import Glyphs
 from ..view import STATES
-from .paint import Span, strip
+from .paint import Span, glyphs_of, strip
 
-if TYPE_CHECKING:
-    from ..app import SpawnApp
-
-_STYLES = (*(f"state--{state}" for state in STATES), "state--paused", "state--interrupted", "state--missing",
-           "text--muted", "text--faint", "text--strong", "text--error", "text--head", "row--cursor", "row--mark")  # fmt: skip
+_STATE_STYLES = (f"state--{state}" for state in (*STATES, "paused", "interrupted", "missing"))
+_STYLES = (*_STATE_STYLES, "text--muted", "text--faint", "text--strong", "text--error", "text--head")
 
 
 class LineList(ScrollView, can_focus=True):
@@ -31,9 +29,11 @@ class LineList(ScrollView, can_focus=True):
     """
 
     BINDINGS = [*MOVES, *CHOOSE]
-    COMPONENT_CLASSES: ClassVar[set[str]] = set(_STYLES)
+    COMPONENT_CLASSES: ClassVar[set[str]] = {*_STYLES, "row--cursor", "row--mark"}
     item_height = 1
     head_height = 0
+    cursor_stays = False
+    """Whether the cursor is seen while the keys go elsewhere."""
 
     cursor: reactive[int] = reactive(0, repaint=False)
 
@@ -51,7 +51,7 @@ class LineList(ScrollView, can_focus=True):
     class Chosen(Moved):
         """`enter` or a second click on an item."""
 
-    # -- for those who derive -------------------------------------------------------------------------------------
+    # -- for those who derive ------------------------------------------------------------------------------
 
     @property
     def count(self) -> int:
@@ -69,12 +69,11 @@ class LineList(ScrollView, can_focus=True):
         """What stands there when there are no items."""
         return []
 
-    # -- what they use --------------------------------------------------------------------------------------------
+    # -- what they use -------------------------------------------------------------------------------------
 
     @property
     def glyphs(self) -> Glyphs:
-        app: SpawnApp | object = self.app
-        return getattr(app, "glyphs", UNICODE)
+        return glyphs_of(self)
 
     def look(self, name: str) -> Style:
         """A component's own style, to be laid over the line's."""
@@ -89,7 +88,7 @@ class LineList(ScrollView, can_focus=True):
             self.cursor = max(0, self.count - 1)
         self.refresh()
 
-    # -- painting -------------------------------------------------------------------------------------------------
+    # -- painting ------------------------------------------------------------------------------------------
 
     def render_line(self, y: int) -> Strip:
         width, base = self.size.width, self.rich_style
@@ -101,9 +100,9 @@ class LineList(ScrollView, can_focus=True):
                 return strip(self.paint_empty(y - self.head_height), width, base)
             return Strip.blank(width, base)
         spans = self.paint(position, line)
-        if position != self.cursor:
-            return strip([(" ", Style.null()), *spans], width, base)
         focused = self.has_focus
+        if position != self.cursor or not (focused or self.cursor_stays):
+            return strip([(" ", Style.null()), *spans], width, base)
         row = base + self.look("row--cursor")
         edge = self.glyphs.cursor if focused else " "
         return strip([(edge, self.look("row--mark")), *spans], width, row)
@@ -112,7 +111,7 @@ class LineList(ScrollView, can_focus=True):
         super().notify_style_update()
         self.refresh()
 
-    # -- the cursor -----------------------------------------------------------------------------------------------
+    # -- the cursor ----------------------------------------------------------------------------------------
 
     def validate_cursor(self, cursor: int) -> int:
         return max(0, min(cursor, self.count - 1))
@@ -133,9 +132,9 @@ class LineList(ScrollView, can_focus=True):
         top = self.cursor * self.item_height
         offset = self.scroll_offset.y
         if top < offset:
-            self.scroll_to(y=top, animate=False)
+            self.scroll_to(y=top, animate=False, force=True)
         elif top + self.item_height > offset + visible:
-            self.scroll_to(y=top + self.item_height - visible, animate=False)
+            self.scroll_to(y=top + self.item_height - visible, animate=False, force=True)
 
     def _repaint_item(self, position: int) -> None:
         y = self.head_height + position * self.item_height - self.scroll_offset.y
@@ -161,7 +160,7 @@ class LineList(ScrollView, can_focus=True):
                 self.post_message(self.Chosen(self))
             self.cursor = position
 
-    # -- actions --------------------------------------------------------------------------------------------------
+    # -- actions -------------------------------------------------------------------------------------------
 
     def action_move(self, step: int) -> None:
         self.cursor += step

@@ -40,14 +40,14 @@ class LogView(ScrollView, can_focus=True):
         self._pieces: list[tuple[int, str]] = []
         """When wrapped: each line on the screen as (its number in the log, its text)."""
         self._widest = 0
-        self._query = ""
+        self._wanted = ""
         self._matches: list[int] = []
         self.here = -1
         """The number in the log of the match that was jumped to."""
         self.unseen = 0
         """Lines that came in below while it did not follow."""
 
-    # -- what it shows --------------------------------------------------------------------------------------------
+    # -- what it shows -------------------------------------------------------------------------------------
 
     def update(self, start: int, lines: Sequence[str], absent: str = "") -> None:
         """From line `start` on the log is now `lines`; `absent`: why it is empty."""
@@ -60,27 +60,28 @@ class LogView(ScrollView, can_focus=True):
         elif not self.follow:
             self.unseen += max(0, self.text.end - before)
         self._widest = max(self._widest, max(map(_width, lines), default=0))
-        if self._query:
-            self._matches = [place + self.text.first for place in self.text.find(self._query)]
+        if self._wanted:
+            self._matches = [place + self.text.first for place in self.text.find(self._wanted)]
         self._lay_out(start)
         if self.follow:
-            self.scroll_end(animate=False, immediate=True)
+            self._to_end()
         self.refresh()
 
     def search(self, query: str) -> int:
         """Mark what matches; returns in how many lines."""
-        self._query = query
+        self._wanted = query
         self._matches = [place + self.text.first for place in self.text.find(query)]
         self.here = -1
         self.refresh()
         return len(self._matches)
 
     @property
-    def query(self) -> str:
-        return self._query
+    def wanted(self) -> str:
+        return self._wanted
 
     def go_to_match(self, step: int) -> tuple[int, int]:
-        """To the next match from here, round the end; returns (its place from 1, how many there are), 0 if there are none."""
+        """To the next match from here, round the end; returns (its place from 1, how many there are), 0 if
+        there are none."""
         found = self._matches
         if not found:
             return 0, 0
@@ -100,7 +101,7 @@ class LogView(ScrollView, can_focus=True):
         self.refresh()
         return place + 1, len(found)
 
-    # -- layout ---------------------------------------------------------------------------------------------------
+    # -- layout --------------------------------------------------------------------------------------------
 
     def _lay_out(self, start: int = 0) -> None:
         if self.wrap:
@@ -123,6 +124,10 @@ class LogView(ScrollView, can_focus=True):
         if size != self.virtual_size:
             self.virtual_size = size
 
+    def _to_end(self) -> None:
+        # `force`: the scrollbar that would allow it comes with the next layout.
+        self.scroll_to(y=self.virtual_size.height, animate=False, force=True)
+
     def _line_at(self, y: int) -> int:
         """The number in the log of the line at `y`."""
         if self.wrap:
@@ -137,14 +142,14 @@ class LogView(ScrollView, can_focus=True):
     def on_resize(self) -> None:
         self._lay_out()
         if self.follow:
-            self.scroll_end(animate=False, immediate=True)
+            self._to_end()
 
     def watch_wrap(self) -> None:
         top = self._line_at(self.scroll_offset.y)
         self.set_scroll(0, None)
         self._lay_out()
         if self.follow:
-            self.scroll_end(animate=False, immediate=True)
+            self._to_end()
         else:
             self.scroll_to(y=self._y_of(top), animate=False)
         self.refresh()
@@ -152,7 +157,7 @@ class LogView(ScrollView, can_focus=True):
     def watch_follow(self, follow: bool) -> None:
         if follow:
             self.unseen = 0
-            self.scroll_end(animate=False, immediate=True)
+            self._to_end()
         self.post_message(self.Moved())
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
@@ -162,7 +167,7 @@ class LogView(ScrollView, can_focus=True):
         elif not self.follow and new_value > old_value and new_value >= self.max_scroll_y:
             self.follow = True
 
-    # -- painting -------------------------------------------------------------------------------------------------
+    # -- painting ------------------------------------------------------------------------------------------
 
     def render_line(self, y: int) -> Strip:
         width, base = self.size.width, self.rich_style
@@ -181,11 +186,13 @@ class LogView(ScrollView, can_focus=True):
         if not self.scroll_offset.x and _width(lines[place]) < width:
             return strip([(" ", _NONE), *spans], width, base)
         left = self.scroll_offset.x
-        return strip([(" ", _NONE), *spans], _width(lines[place]) + 1, base).crop_extend(left, left + width, base)
+        return strip([(" ", _NONE), *spans], _width(lines[place]) + 1, base).crop_extend(
+            left, left + width, base
+        )
 
     def _marked(self, number: int, line: str) -> list[Span]:
         """The line with what was searched for made visible."""
-        query = self._query
+        query = self._wanted
         if not query:
             return [(line, _NONE)]
         text = line if query != query.lower() else line.lower()
@@ -200,7 +207,7 @@ class LogView(ScrollView, can_focus=True):
             start = found + len(query)
         return [*spans, (line[start:], _NONE)]
 
-    # -- actions --------------------------------------------------------------------------------------------------
+    # -- actions -------------------------------------------------------------------------------------------
 
     def action_move(self, step: int) -> None:
         self.scroll_to(y=self.scroll_offset.y + step, animate=False)
@@ -211,7 +218,7 @@ class LogView(ScrollView, can_focus=True):
 
     def action_last(self) -> None:
         self.follow = True
-        self.scroll_end(animate=False, immediate=True)
+        self._to_end()
 
     def action_page(self, part: float) -> None:
         self.scroll_to(y=self.scroll_offset.y + round(part * self.size.height), animate=False)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
+from textual.widget import Widget
+
+from ..glyphs import UNICODE, Glyphs
 
 Span = tuple[str, Style]
 
@@ -40,6 +44,11 @@ def spread(left: list[Span], right: list[Span], width: int) -> list[Span]:
     if used + wanted + 1 > width:
         return left
     return [*left, (" " * (width - used - wanted), Style.null()), *right]
+
+
+def glyphs_of(widget: Widget) -> Glyphs:
+    """The signs of the program the widget is in."""
+    return cast("Glyphs", getattr(widget.app, "glyphs", UNICODE))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
 
 
 def cells(spans: Iterable[Span]) -> int:

@@ -7,9 +7,13 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input, Label
 
+from ..bindings import PROMPT
+
 
 class Prompt(Horizontal):
     """Takes the focus when it is mounted. Tells every change; `enter` keeps the text, `esc` gives it up."""
+
+    BINDINGS = PROMPT
 
     class Changed(Message):
         def __init__(self, text: str) -> None:
@@ -28,7 +32,9 @@ class Prompt(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield Label(self._sign, id="prompt-sign", markup=False)
-        field = Input(self._text, placeholder=self._hint, id="prompt-field", compact=True, select_on_focus=False)
+        field = Input(
+            self._text, placeholder=self._hint, id="prompt-field", compact=True, select_on_focus=False
+        )
         field.cursor_blink = False
         yield field
         yield Label("", id="prompt-note", markup=False)
@@ -50,5 +56,5 @@ class Prompt(Horizontal):
         event.stop()
         self.post_message(self.Kept(event.value))
 
-    def key_escape(self) -> None:
+    def action_drop(self) -> None:
         self.post_message(self.Dropped())

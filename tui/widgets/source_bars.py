@@ -52,8 +52,7 @@ class SourceBars(LineList):
         name = fit(fmt.clean(source.name), max(8, min(max(len(s.name) for s in self._sources), width // 3)),
                    ellipsis=self.glyphs.ellipsis)  # fmt: skip
         room = max(4, width - len(name) - len(numbers) - 2)
-        # One cell per slot while that fits, so that a source with more slots also looks bigger.
-        length = min(room, max(source.slots * 2, 8))
+        length = room
         full = min(length, round(length * source.busy / source.slots)) if source.slots else 0
         if source.busy and not full:
             full = 1
@@ -69,13 +68,18 @@ class SourceBars(LineList):
     def _detail(self, source: SourceRow) -> list[Span]:
         width, glyphs, muted = self.size.width - 2, self.glyphs, self.look("text--muted")
         if source.unreachable_since is not None:
-            text = f"{glyphs.states['unknown']} unreachable for {fmt.duration(self._now - source.unreachable_since)}"
+            away = fmt.duration(self._now - source.unreachable_since)
+            text = f"{glyphs.states['unknown']} unreachable for {away}"
             if source.unreachable_reason:
                 text += f": {fmt.clean(source.unreachable_reason)}"
             return [(fit(text, width, ellipsis=glyphs.ellipsis), self.look("state--unknown"))]
-        spans: list[Span] = [(f"{glyphs.states['completed']} {source.completed:,} completed", self.look("state--completed"))]
+        spans: list[Span] = [
+            (f"{glyphs.states['completed']} {source.completed:,} completed", self.look("state--completed"))
+        ]
         if source.failed:
-            spans.append((f"  {glyphs.states['failed']} {source.failed:,} failed", self.look("state--failed")))
+            spans.append(
+                (f"  {glyphs.states['failed']} {source.failed:,} failed", self.look("state--failed"))
+            )
         if source.removed:
             spans.append(("  no new tasks", muted))
         elif source.kind != source.name:

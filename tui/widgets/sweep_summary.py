@@ -1,4 +1,5 @@
-"""Is it OK? The three lines at the top that say so: status and pace, the progress bar, the counts; and what is wrong."""
+"""Is it OK? The three lines at the top that say so: status and pace, the progress bar, the counts; and what
+is wrong."""
 
 from __future__ import annotations
 
@@ -9,9 +10,9 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from .. import format as fmt
-from ..glyphs import UNICODE, Glyphs
+from ..glyphs import Glyphs
 from ..view import FINAL_STATUSES, SEGMENTS, STATES, Facts, split_bar
-from .paint import Span, cells, fit, spread, strip
+from .paint import Span, cells, fit, glyphs_of, spread, strip
 
 _NONE = Style.null()
 SILENT_AFTER = 15.0
@@ -48,7 +49,7 @@ class SweepSummary(Widget):
 
     @property
     def glyphs(self) -> Glyphs:
-        return getattr(self.app, "glyphs", UNICODE)
+        return glyphs_of(self)
 
     def render_line(self, y: int) -> Strip:
         width, base = self.size.width, self.rich_style
@@ -73,12 +74,15 @@ class SweepSummary(Widget):
                 text = self._alarm(facts)
                 return [(fit(text, width, ellipsis=self.glyphs.ellipsis), self.look("text--warning"))]
 
-    # -- the lines ------------------------------------------------------------------------------------------------
+    # -- the lines -----------------------------------------------------------------------------------------
 
     def _head(self, facts: Facts, width: int) -> list[Span]:
         muted, dot = self.look("text--muted"), f" {self.glyphs.separator} "
         left: list[Span] = [
-            (f"{self.glyphs.states[facts.status]} {facts.status}", self.look(f"state--{facts.status}") + Style(bold=True)),
+            (
+                f"{self.glyphs.states[facts.status]} {facts.status}",
+                self.look(f"state--{facts.status}") + Style(bold=True),
+            ),
             (f"  {fmt.clean(facts.id)}", self.look("text--strong")),
         ]
         age = self._age(facts)
@@ -98,7 +102,7 @@ class SweepSummary(Widget):
 
     def _age(self, facts: Facts) -> Span:
         if self._trouble:
-            return self._trouble, self.look("text--error")
+            return "cannot be read", self.look("text--error")
         if facts.status in FINAL_STATUSES:
             ended = facts.ended_at or facts.sign_of_life
             return f"ended {fmt.ago(self._now - ended)}", self.look("text--muted")
@@ -113,7 +117,7 @@ class SweepSummary(Widget):
         share = facts.done / facts.total if facts.total else 0.0
         # Rounded down: 100 % is said when all is done.
         tail = f" {int(share * 100):3d}%  {facts.done:,}/{facts.total:,}"
-        parts = dict(zip(SEGMENTS, self.glyphs.parts, strict=True))
+        parts: dict[str, str] = dict(zip(SEGMENTS, self.glyphs.parts, strict=True))
         spans = [
             (parts[state] * size, self.look(f"state--{state}"))
             for state, size in split_bar(facts.counts, facts.total, max(4, width - len(tail)))
@@ -126,9 +130,15 @@ class SweepSummary(Widget):
         spans = _joined(wide, "   ")
         if cells(spans) > width:
             spans = _joined(wide, "  ")
-        if cells(spans) > width:
-            short = [(f"{self.glyphs.states[s]} {facts.counts[s]:,}", self.look(f"state--{s}")) for s in shown]
-            spans = _joined(short, " ")
+        # Words give way from the end: what waits is understood without.
+        for place in reversed(range(len(wide))):
+            if cells(spans) <= width:
+                break
+            wide[place] = (
+                f"{self.glyphs.states[shown[place]]} {facts.counts[shown[place]]:,}",
+                wide[place][1],
+            )
+            spans = _joined(wide, "  ")
         return spans
 
     def _brief(self, facts: Facts, width: int) -> list[Span]:
@@ -145,15 +155,26 @@ class SweepSummary(Widget):
 
     def _alarm(self, facts: Facts) -> str:
         """What a person should know before all else; empty if all is well."""
+        if self._trouble:
+            return self._trouble
         if facts.status == "interrupted":
             return "The engine is gone and work is left: press P to resume."
         if facts.status == "paused":
-            return f"Paused {fmt.clean(facts.reason)}".rstrip() + ": nothing new is launched. Press P to resume."
+            return (
+                f"Paused {fmt.clean(facts.reason)}".rstrip() + ": nothing new is launched. Press P to resume."
+            )
         if facts.status == "failed" and facts.reason:
             return fmt.clean(facts.reason)
+        away = [source for source in facts.sources if source.unreachable_since is not None]
+        if away:
+            source = away[0]
+            more = f" (and {len(away) - 1} more)" if len(away) > 1 else ""
+            held = f" {fmt.plural(source.busy, 'task')} there may still run." if source.busy else ""
+            reason = fmt.clean(source.unreachable_reason) or "no reason is known"
+            return f"{source.name}{more} does not answer: {reason}.{held}"
         unknown = facts.counts.get("unknown", 0)
         if unknown:
-            return f"Nobody can say whether {fmt.plural(unknown, 'task')} still run; they keep their slots until somebody can."
+            return f"Nobody can say whether {fmt.plural(unknown, 'task')} still run."
         return ""
 
 

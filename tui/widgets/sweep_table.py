@@ -20,7 +20,10 @@ def sweep_columns(width: int, rows: Sequence[SweepRow]) -> tuple[Column, ...]:
     """The columns that fit: always status, name and how far it is."""
     longest = max((len(row.id) for row in rows), default=8)
     done = max((len(f"{row.done:,}/{row.total:,}") for row in rows), default=5)
-    columns = {"status": Column("status", "status", 13), "done": Column("done", "done", max(5, done), right=True)}
+    columns = {
+        "status": Column("status", "status", 13),
+        "done": Column("done", "done", max(5, done), right=True),
+    }
     left = width - sum(column.width + 2 for column in columns.values())
     order = ["status", "id", "bar", "done", "failed", "running", "started", "took"]
     name = min(longest, max(12, left - 34 if left > 60 else left - 8))
@@ -40,6 +43,7 @@ class SweepTable(LineList):
     """One line for each sweep, newest first."""
 
     head_height = 1
+    cursor_stays = True
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
@@ -88,7 +92,9 @@ class SweepTable(LineList):
                 spans += [*self._bar(row, column.width), ("  ", _NONE)]
                 continue
             text, style = self._cell(row, column.key)
-            spans.append((fit(text, column.width, right=column.right, ellipsis=self.glyphs.ellipsis) + "  ", style))
+            spans.append(
+                (fit(text, column.width, right=column.right, ellipsis=self.glyphs.ellipsis) + "  ", style)
+            )
         return spans
 
     def _cell(self, row: SweepRow, key: str) -> Span:
@@ -121,6 +127,9 @@ class SweepTable(LineList):
                   "running": row.running, "pending": waiting}  # fmt: skip
         glyphs = self.glyphs
         return [
-            ((glyphs.bar_empty if state == "pending" else glyphs.bar_full) * size, self.look(f"state--{state}"))
+            (
+                (glyphs.bar_empty if state == "pending" else glyphs.bar_full) * size,
+                self.look(f"state--{state}"),
+            )
             for state, size in split_bar(counts, row.total, width)
         ]

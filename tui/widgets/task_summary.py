@@ -9,11 +9,11 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from .. import format as fmt
-from ..glyphs import UNICODE, Glyphs
+from ..glyphs import Glyphs
 from ..log_text import wrap
 from ..model import SweepModel
 from ..view import STATES
-from .paint import Span, fit, spread, strip
+from .paint import Span, fit, glyphs_of, spread, strip
 
 _NONE = Style.null()
 _MOST_LINES = 3
@@ -29,14 +29,14 @@ class TaskSummary(Widget):
 
     def __init__(self, model: SweepModel, task: int, *, id: str) -> None:
         super().__init__(id=id)
-        self._model, self._task = model, task
+        self._model, self._index = model, task
         self._now = 0.0
         self._lines: list[list[Span]] = []
         self._command: str | None = None
 
     @property
     def glyphs(self) -> Glyphs:
-        return getattr(self.app, "glyphs", UNICODE)
+        return glyphs_of(self)
 
     def show(self, now: float) -> None:
         self._now = now
@@ -61,7 +61,7 @@ class TaskSummary(Widget):
         message = self._message()
         if message:
             lines.append([(fit(message, width, ellipsis=self.glyphs.ellipsis), self.look("text--error"))])
-        params = self._model.tasks[self._task].params
+        params = self._model.tasks[self._index].params
         if params:
             text = "  ".join(f"{fmt.clean(key)}={fmt.value(item)}" for key, item in params.items())
             lines += self._block(text, width, _NONE)
@@ -75,15 +75,18 @@ class TaskSummary(Widget):
     def _block(self, text: str, width: int, style: Style) -> list[list[Span]]:
         pieces = wrap(text, width)
         if len(pieces) > _MOST_LINES:
-            pieces = [*pieces[: _MOST_LINES - 1], fit("".join(pieces[_MOST_LINES - 1 :]), width, ellipsis=self.glyphs.ellipsis)]
+            pieces = [
+                *pieces[: _MOST_LINES - 1],
+                fit("".join(pieces[_MOST_LINES - 1 :]), width, ellipsis=self.glyphs.ellipsis),
+            ]
         return [[(piece, style)] for piece in pieces]
 
     def _head(self, width: int) -> list[Span]:
-        row = self._model.rows[self._task]
+        row = self._model.rows[self._index]
         dot = f" {self.glyphs.separator} "
         state = self.look(f"state--{row.state}")
         left: list[Span] = [
-            (self._model.label(self._task), self.look("text--strong")),
+            (self._model.label(self._index), self.look("text--strong")),
             (f"  {self.glyphs.states[row.state]} {row.state}", state),
         ]
         if row.state == "failed":
@@ -96,7 +99,7 @@ class TaskSummary(Widget):
         return spread(left, [(dot.join(facts), self.look("text--muted"))], width)
 
     def _message(self) -> str:
-        row = self._model.rows[self._task]
+        row = self._model.rows[self._index]
         return fmt.clean(row.message) if row.state == "failed" else ""
 
     def render_line(self, y: int) -> Strip:

@@ -18,9 +18,11 @@ _NONE = Style.null()
 
 
 class TaskTable(LineList):
-    """Shows the model's rows in the order it was given. The cursor stays with its task when the order changes."""
+    """Shows the model's rows in the order it was given. The cursor stays with its task when the order
+    changes."""
 
     head_height = 1
+    cursor_stays = True
     sort: reactive[Sort] = reactive(Sort())
 
     def __init__(self, model: SweepModel, *, id: str) -> None:
@@ -32,7 +34,7 @@ class TaskTable(LineList):
         self.now = 0.0
         self.empty = ""
 
-    # -- what it shows --------------------------------------------------------------------------------------------
+    # -- what it shows -------------------------------------------------------------------------------------
 
     @property
     def count(self) -> int:
@@ -47,20 +49,20 @@ class TaskTable(LineList):
         return self._columns
 
     @property
-    def task(self) -> int | None:
+    def selected(self) -> int | None:
         """The index of the task under the cursor."""
         return self._order[self.cursor] if self._order else None
 
     def show(self, order: Sequence[int]) -> None:
         """Show the rows in this order, the cursor on the task it was on, if that is still there."""
         if order is not self._order and order != self._order:
-            task = self.task
+            task = self.selected
             self._order = order
             if task is not None and task in order:
                 self.set_reactive(LineList.cursor, order.index(task))
             elif self.cursor >= len(order):
                 self.set_reactive(LineList.cursor, max(0, len(order) - 1))
-            if self.task != task:
+            if self.selected != task:
                 self.post_message(self.Moved(self))
             self.items_changed()
             self.show_cursor()
@@ -91,17 +93,20 @@ class TaskTable(LineList):
             if row.started_at is not None and row.ended_at is None:
                 self._repaint_item(position)
 
-    # -- painting -------------------------------------------------------------------------------------------------
+    # -- painting ------------------------------------------------------------------------------------------
 
     def paint_head(self, line: int) -> list[Span]:
         head, glyphs = self.look("text--head"), self.glyphs
         spans: list[Span] = [("  ", head)]
         for column in self._columns:
-            title = column.title
+            title = fmt.clean(column.title)
             if column.key == self.sort.column and (self.sort.reverse or column.key != "#"):
                 sign = glyphs.descending if self.sort.reverse else glyphs.ascending
                 title = f"{fit(title, min(len(title), column.width - 1), ellipsis=glyphs.ellipsis)}{sign}"
-            spans += [(fit(title, column.width, right=column.right, ellipsis=glyphs.ellipsis), head), (_GAP, head)]
+            spans += [
+                (fit(title, column.width, right=column.right, ellipsis=glyphs.ellipsis), head),
+                (_GAP, head),
+            ]
         return spans
 
     def paint_empty(self, line: int) -> list[Span]:
@@ -110,21 +115,23 @@ class TaskTable(LineList):
     def paint(self, position: int, line: int) -> list[Span]:
         row = self._model.rows[self._order[position]]
         glyphs = self.glyphs
-        marked = row.index in self.marks
+        marked = row.task in self.marks
         spans: list[Span] = [(glyphs.mark if marked else " ", self.look("row--mark"))]
         waiting = row.state == "pending"
         plain = self.look("text--muted") if waiting else _NONE
         for column in self._columns:
             text, style = self._cell(row, column, plain)
-            spans.append((fit(text, column.width, right=column.right, ellipsis=glyphs.ellipsis) + _GAP, style))
+            spans.append(
+                (fit(text, column.width, right=column.right, ellipsis=glyphs.ellipsis) + _GAP, style)
+            )
         return spans
 
     def _cell(self, row: TaskRow, column: Column, plain: Style) -> Span:
         match column.key:
             case "#":
-                return str(row.index + 1), self.look("text--muted")
+                return str(row.task + 1), self.look("text--muted")
             case "name":
-                return fmt.clean(self._model.tasks[row.index].label), plain
+                return fmt.clean(self._model.tasks[row.task].label), plain
             case "state":
                 return f"{self.glyphs.states[row.state]} {row.state}", self.look(f"state--{row.state}")
             case "source":
@@ -137,6 +144,6 @@ class TaskTable(LineList):
                 style = self.look("state--failed") if row.state == "failed" else self.look("text--muted")
                 return fmt.short_ending(row.kind, row.exit_code, row.signal), style
             case _:
-                params = self._model.tasks[row.index].params
+                params = self._model.tasks[row.task].params
                 key = column.key.removeprefix("param:")
                 return (fmt.value(params[key]) if key in params else ""), plain

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from helpers_plan import params, plan, refused
+
+from .helpers import params, plan, refused
 
 NAME = "sweep.csv"
 
@@ -53,13 +54,19 @@ def test_empty_rows_are_skipped_and_said_so():
         ("a,,c\n1,2,3\n", "sweep.csv:1: column 2 has no name"),
         ("a,b,a\n1,2,3\n", 'sweep.csv:1: "a" names two columns; keep one of them'),
         ("a,b\n1,2\n3\n", "sweep.csv:3: the row has 1 cells, the header has 2"),
-        ('a,b\n1,"x\ny"\n1,2,3\n', "sweep.csv:4: the row has 3 cells, the header has 2; put a text that holds a comma in"),
+        (
+            'a,b\n1,"x\ny"\n1,2,3\n',
+            "sweep.csv:4: the row has 3 cells, the header has 2; put a text that holds a comma in",
+        ),
         ("a;b\n1;2\n", "sweep.csv:1: has its columns separated by semicolons; separate them with commas"),
         ("a\tb\n1\t2\n", "separated by tabs"),
         ('a,b\n1,"open\n', "sweep.csv:2: is cut off: the file ends inside quotes"),
         ("ttl,a\n2 hours,1\n", 'sweep.csv:2: params[0].ttl: "2 hours" is not a duration'),
         ("spot,a\nmaybe,1\n", 'sweep.csv:2: params[0].spot: "maybe" must be true or false, not text'),
-        ("name,a\nx,1\nx,2\n", 'sweep.csv:3: params[1].name: "x" is the name of params[0] too; names must differ'),
+        (
+            "name,a\nx,1\nx,2\n",
+            'sweep.csv:3: params[1].name: "x" is the name of params[0] too; names must differ',
+        ),
     ],
 )
 def test_wrong_files_are_named_with_their_line(text: str, message: str):

@@ -21,7 +21,24 @@ def test_right_durations(text: str, seconds: float):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "2 hours", "90", "1.5", "-5m", "30m2h", "2h2h", "h", "2H", "2h ", " 2h", "1w", "1h-30m", "1e3s", "٣h", "2h\n"],
+    [
+        "",
+        "2 hours",
+        "90",
+        "1.5",
+        "-5m",
+        "30m2h",
+        "2h2h",
+        "h",
+        "2H",
+        "2h ",
+        " 2h",
+        "1w",
+        "1h-30m",
+        "1e3s",
+        "٣h",
+        "2h\n",
+    ],
 )
 def test_wrong_durations_say_how_to_write_one(text: str):
     with pytest.raises(ValueError, match="is not a duration; write it like 30m, 2h, 4h30m, 1d or 90s"):
@@ -29,7 +46,8 @@ def test_wrong_durations_say_how_to_write_one(text: str):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0s"), (90, "1m30s"), (16200, "4h30m"), (86400, "1d"), (0.5, "500ms"), (61.25, "1m1s250ms")]
+    ("seconds", "text"),
+    [(0, "0s"), (90, "1m30s"), (16200, "4h30m"), (86400, "1d"), (0.5, "500ms"), (61.25, "1m1s250ms")],
 )
 def test_durations_are_written_short(seconds: float, text: str):
     assert format_duration(seconds) == text

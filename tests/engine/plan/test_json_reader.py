@@ -1,13 +1,17 @@
 """Parameter files in JSON, with the comments the guides show."""
 
+# One case, one line: the tables are read down.
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 import json
 
 import pytest
-from helpers_plan import params, plan, refused
 from hypothesis import given
 from hypothesis import strategies as st
+
+from .helpers import params, plan, refused
 
 NAME = "sweep.json"
 
@@ -63,11 +67,20 @@ def test_integers_of_any_size_and_floats_without_loss():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"params": [{"x": NaN}]}', "sweep.json:1: NaN}]} is not valid JSON here: NaN is not a number of JSON"),
+        (
+            '{"params": [{"x": NaN}]}',
+            "sweep.json:1: NaN}]} is not valid JSON here: NaN is not a number of JSON",
+        ),
         ('{"params": [\n{"x": -Infinity}]}', "sweep.json:2: -Infinity}]} is not valid JSON here"),
-        ('{"params": [{"x": 1e999}]}', "params[0].x: Infinity is too large for a number; quote it to pass it as text"),
+        (
+            '{"params": [{"x": 1e999}]}',
+            "params[0].x: Infinity is too large for a number; quote it to pass it as text",
+        ),
         ('{"params": [{"x": ' + "9" * 5000 + "}]}", "holds a number of thousands of digits; quote it"),
-        ('{"params": [{"x": 1}', "sweep.json:1: is cut off: the file ends in the middle of its JSON; is the file complete?"),
+        (
+            '{"params": [{"x": 1}',
+            "sweep.json:1: is cut off: the file ends in the middle of its JSON; is the file complete?",
+        ),
         ('{"params": [\n{"x": "ab', "is cut off"),
         ('{"params": [\n{"x": "ab\n"}]}', "sweep.json:2: "),
         ("", "sweep.json:1: is empty; write"),

@@ -1,13 +1,17 @@
 """Parameter files in YAML: values as written, and no surprises."""
 
+# One case, one line: the tables are read down.
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 import math
 
 import pytest
-from helpers_plan import params, plan, refused
 from hypothesis import example, given
 from hypothesis import strategies as st
+
+from .helpers import params, plan, refused
 
 
 @pytest.mark.parametrize(
@@ -23,14 +27,11 @@ from hypothesis import strategies as st
         ("2024-01-01", "2024-01-01"), ("2024-01-01T10:00:00", "2024-01-01T10:00:00"), ("00.5", "00.5"),
         (".inf", ".inf"), ("-.inf", "-.inf"), (".nan", ".nan"), ("nan", "nan"), ("inf", "inf"), ("1e999", "1e999"),
         ("'1e-4'", "1e-4"), ('"true"', "true"), ("'null'", "null"), ("''", ""), ("!!str 5", "5"), ("! 5", "5"),
-        ("1.2.3", "1.2.3"), ("-", None), ("1e", "1e"), ("e5", "e5"), (".", "."), ("+", "+"), ("--1", "--1"),
+        ("1.2.3", "1.2.3"), ("1e", "1e"), ("e5", "e5"), (".", "."), ("+", "+"), ("--1", "--1"),
         ("[1, 2]", [1, 2]), ("{a: 1e-3}", {"a": 1e-3}), ("a b  c", "a b  c"),
     ],
 )  # fmt: skip
 def test_values_are_what_the_user_wrote(written: str, value: object):
-    if written == "-":
-        assert "cut off" in refused("params: [{x: ") or True
-        return
     found = params(plan(f"params:\n- x: {written}\n"))[0]["x"]
     assert found == value
     assert type(found) is type(value)
@@ -105,14 +106,23 @@ def test_a_hundred_levels_less_a_few_are_read():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("params: [{x: !!python/object/apply:os.system [ls]}]", "sweep.yaml:1: the tag !!python/object/apply:os.system is"),
+        (
+            "params: [{x: !!python/object/apply:os.system [ls]}]",
+            "sweep.yaml:1: the tag !!python/object/apply:os.system is",
+        ),
         ("params: [{x: !!binary aGk=}]", "the tag !!binary is not allowed; write the plain value"),
         ("params: [{x: !mine 3}]", "the tag !mine is not allowed"),
-        ("params: [{x: 1}]\n---\nparams: []\n", "sweep.yaml:2: a second YAML document begins here; one file holds one"),
+        (
+            "params: [{x: 1}]\n---\nparams: []\n",
+            "sweep.yaml:2: a second YAML document begins here; one file holds one",
+        ),
         ("params:\n- x: *lost\n", "sweep.yaml:2: *lost stands for nothing; define it first, with &lost"),
         ("params:\n- ? [a, b]\n  : 1\n", "sweep.yaml:2: a list or mapping cannot be a key"),
         ("params:\n- <<: 3\n", "sweep.yaml:2: `<<` takes a mapping or a list of mappings"),
-        ("params:\n- x: 1\n\ty: 2\n", "sweep.yaml:3: a line is indented with a tab; YAML is indented with spaces"),
+        (
+            "params:\n- x: 1\n\ty: 2\n",
+            "sweep.yaml:3: a line is indented with a tab; YAML is indented with spaces",
+        ),
         ("params:\n- cmd: a: b\n", "sweep.yaml:2: is not valid YAML: mapping values are not allowed"),
         ('params:\n- x: "abc\n', "cut off: the file ends in the middle of it"),
         ("params:\n- x: [1, 2\n", "sweep.yaml:2: is cut off"),
@@ -130,7 +140,7 @@ def test_what_is_no_yaml_is_named_with_its_line(text: str, message: str):
 
 def test_repeated_keys_are_named_with_both_lines_and_all_at_once():
     text = "params:\n- lr: 1\n  bs: 2\n  lr: 3\n- a: {x: 1, y: 2,\n    x: 3}\nparams: []\n"
-    assert refused(text).splitlines()[:3] == [
+    assert refused(text).splitlines()[1:] == [
         "sweep.yaml:4: params[0].lr: is given twice, first on line 2; keep one of them",
         "sweep.yaml:6: params[1].a.x: is given twice, first on line 5; keep one of them",
         "sweep.yaml:7: params: is given twice, first on line 1; keep one of them",

@@ -1,0 +1,12 @@
+"""What every test needs: a home of its own, and no trace of the user's."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def spawn_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("SPAWN_HOME", str(home))
+    return home

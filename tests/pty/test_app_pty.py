@@ -1,0 +1,111 @@
+"""The program on a real terminal: however it ends, the terminal is as it was."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ..tui.build import Made, training
+from .terminal import Terminal, app_command
+
+pytestmark = pytest.mark.pty
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    made = training(tmp_path / "sweep")
+    made.engine()
+    return made
+
+
+@pytest.fixture
+def terminal(made: Made) -> Iterator[Terminal]:
+    terminal = Terminal(app_command(made.root))
+    yield terminal
+    terminal.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)]
+)
+def test_a_signal_restores_the_terminal(terminal: Terminal, made: Made, number: int, status: int):
+    terminal.sees("epoch 20/20")
+    assert b"\x1b[?1049h" in terminal.raw
+    terminal.signal(number)
+    assert terminal.wait() == status
+    assert terminal.restored == []
+    # What is said comes after the alternate screen was left, and names both commands.
+    tail = terminal.raw[terminal.raw.rindex(b"\x1b[?1049l") :].decode()
+    assert f"spawn-tui {made.id}" in tail and f"spawn-tui cancel {made.id}" in tail
+    assert "Traceback" not in tail
+
+
+def test_q_leaves_and_says_that_the_sweep_goes_on(terminal: Terminal, made: Made):
+    terminal.sees("epoch 20/20")
+    terminal.press("q")
+    assert terminal.wait() == 0
+    assert terminal.restored == []
+    tail = terminal.raw[terminal.raw.rindex(b"\x1b[?1049l") :].decode()
+    assert f"{made.id} goes on. Look again: spawn-tui {made.id}" in tail
+
+
+def test_a_signal_while_it_starts(made: Made):
+    terminal = Terminal(app_command(made.root))
+    try:
+        terminal.until(lambda: terminal.raw, "first byte")
+        terminal.signal(signal.SIGTERM)
+        assert terminal.wait() == 143
+        assert terminal.restored == []
+    finally:
+        terminal.close()
+
+
+def test_a_closed_terminal_ends_it(terminal: Terminal):
+    terminal.sees("epoch 20/20")
+    terminal.hang_up()
+    assert terminal.wait() == 129
+
+
+def test_resize_to_almost_nothing_and_back(terminal: Terminal):
+    terminal.sees("epoch 20/20")
+    terminal.resize(20, 5)
+    terminal.sees("15/24")
+    terminal.until(lambda: "Sources" not in terminal.text(), "small")
+    terminal.press("jj")
+    terminal.resize(100, 30)
+    terminal.sees("Sources")
+    terminal.sees("FloatingPointError")
+    terminal.press("q")
+    assert terminal.wait() == 0
+    assert terminal.restored == []
+
+
+def test_no_color_means_no_colour(made: Made):
+    terminal = Terminal(app_command(made.root), env={"NO_COLOR": "1"})
+    try:
+        terminal.sees("epoch 20/20")
+        colours = re.findall(rb"\x1b\[[\d;]*?38;2;(\d+);(\d+);(\d+)", terminal.raw)
+        assert all(red == green == blue for red, green, blue in colours)
+        for words in ("✓ completed", "✗ failed", "● running", "○ 4 pending"):
+            assert words in terminal.text()
+        terminal.press("q")
+        assert terminal.wait() == 0
+    finally:
+        terminal.close()
+
+
+def test_keys_reach_the_sweep(terminal: Terminal, made: Made):
+    terminal.sees("epoch 20/20")
+    terminal.press("p")
+    terminal.sees("Asked the engine to pause the sweep.")
+    assert len(list(made.store.layout.requests.glob("*.json"))) == 1
+    terminal.press("?")
+    terminal.sees("Ask of the sweep")
+    terminal.press("\x1b")
+    terminal.until(lambda: "Ask of the sweep" not in terminal.text(), "help closed")
+    terminal.press("q")
+    assert terminal.wait() == 0

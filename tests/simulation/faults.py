@@ -1,0 +1,48 @@
+"""What may befall an engine at any step it takes outside of itself.
+
+Every operation on the disk and every call of a source passes a *point*. At one of them, drawn from the seed, the
+engine's fate strikes: it dies, the machine loses power, or the process stands still while another takes the sweep over.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from random import Random
+
+
+class Crash(BaseException):
+    """The engine's process dies here. No `except Exception` of the program may see it."""
+
+
+class PowerFailure(Crash):
+    """The engine's machine dies here: what was not synced may vanish, and what ran on it is gone."""
+
+
+class Fate(enum.Enum):
+    CRASH = "crash"
+    POWER = "power failure"
+    SLEEP = "sleeps through a takeover"
+
+
+class When(enum.Enum):
+    BEFORE = "before"
+    MIDDLE = "in the middle of"
+    AFTER = "after"
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """What happens at the chosen point."""
+
+    fate: Fate
+    when: When
+
+    def death(self) -> Crash:
+        return PowerFailure() if self.fate is Fate.POWER else Crash()
+
+
+def draw_strike(rng: Random, fates: list[Fate]) -> tuple[int, Strike]:
+    """After how many points an engine is struck, and by what. Most deaths come early: starts are delicate."""
+    after = rng.randint(1, 12) if rng.random() < 0.3 else 1 + int(rng.expovariate(1 / 60))
+    return after, Strike(rng.choice(fates), rng.choice(list(When)))

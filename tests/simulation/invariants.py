@@ -1,0 +1,296 @@
+"""What must hold in every sweep at every moment, however bad the day was.
+
+`check_shape` looks at one sweep; `dump` writes one down so that two can be compared; `Witness` is a viewer that follows
+the journal on the disk, record by record, and compares what it says with what truly happened at the hosts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Protocol
+
+from spawn_tui.engine import events as ev
+from spawn_tui.engine.sweep import ACTIVE, ENDED, FINAL, Sweep, TaskState, apply
+from spawn_tui.state.disk import Disk
+from spawn_tui.state.journal import JournalForked, JournalReader
+
+from .host import Host
+
+P, L, R, G = TaskState.PENDING, TaskState.LAUNCHING, TaskState.RUNNING, TaskState.CANCELLING
+C, F, X = TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED
+LEGAL = {
+    P: {L, X},
+    L: {R, G, C, F, X},
+    R: {G, C, F, X},
+    G: {C, F, X},
+    C: set[TaskState](),
+    F: {P},
+    X: {P},
+}
+"""What a task's state may become by one event."""
+ROUNDING = 0.002
+"""Times in the journal are milliseconds."""
+GIVEN_UP = "given up"
+
+
+class Broken(AssertionError):
+    """An invariant does not hold."""
+
+
+def demand(holds: bool, what: str, *details: object) -> None:
+    if not holds:
+        raise Broken(f"{what}{': ' if details else ''}{', '.join(map(str, details))}")
+
+
+# --- one sweep ---------------------------------------------------------------------------------------------------
+
+
+def check_shape(sweep: Sweep) -> None:
+    """Everything that is kept equals what a recount finds; every task is in exactly one place."""
+    counts = dict.fromkeys(TaskState, 0)
+    active: dict[str, set[int]] = {name: set() for name in sweep.sources}
+    launched = dict.fromkeys(sweep.sources, 0)
+    ended = {(name, state): 0 for name in sweep.sources for state in (C, F)}
+    ready = list(sweep.ready)
+    waiting = set(ready)
+    demand(len(waiting) == len(ready) == len(sweep.ready), "a task stands twice in the ready queue", ready)
+    delayed = {(not_before, index) for not_before, index in sweep.delayed}
+    for index, task in enumerate(sweep.tasks):
+        state = task.state
+        counts[state] += 1
+        demand(task.index == index, "a task has lost its index", task)
+        for number, attempt in enumerate(task.attempts, 1):
+            demand(attempt.number == number, "attempts are not numbered from 1", task)
+            launched[attempt.source] += 1
+            if attempt.state in (C, F):
+                ended[attempt.source, attempt.state] += 1
+            last = number == len(task.attempts)
+            demand(attempt.state in (ACTIVE if last and state in ACTIVE else ENDED), "attempt and task disagree", task)
+            demand(attempt.state is not C or (last and state is C), "a completed task was launched again", task)
+        if state in ACTIVE:
+            demand(task.attempts[-1].state is state, "attempt and task disagree", task)
+            active[task.attempts[-1].source].add(index)
+        demand(state is P or index not in waiting, "a task that does not wait is ready", task)
+        demand(state is P or task.not_before is None, "a task that does not wait is delayed", task)
+        if state is P:
+            later = task.not_before is not None and (task.not_before, index) in delayed
+            demand(later != (index in waiting), "a waiting task must be ready or delayed, and not both", task)
+        demand((task.unknown_since is not None) == (index in sweep.unknown), "unknown is not kept", task)
+        demand(task.unknown_since is None or state in ACTIVE, "an ended task is unknown", task)
+        demand((state is F) == (index in sweep.failures), "failures are not kept", task)
+    demand(counts == sweep.counts, "counts do not equal a recount", counts, sweep.counts)
+    for name, source in sweep.sources.items():
+        demand(source.active == active[name], "a source's load does not equal a recount", name, source.active)
+        kept = (source.launched, source.completed, source.failed)
+        demand(kept == (launched[name], ended[name, C], ended[name, F]), "a source's totals are wrong", name, kept)
+    states = {
+        "retry_due": (sweep.retry_due, {F}),
+        "cancel_due": (sweep.cancel_due, {L, R}),
+        "force_due": (sweep.force_due, ACTIVE),
+        "drop_due": (sweep.drop_due, {P}),
+    }
+    for name, (tasks, allowed) in states.items():
+        for index in tasks:
+            demand(sweep.tasks[index].state in allowed, f"{name} holds a task that is", sweep.tasks[index].state)
+    demand((sweep.ended is not None) == (sweep.ended_at is not None), "an end without a time")
+    demand(sweep.ended is None or sweep.ended in FINAL, "an end that is none", sweep.ended)
+    demand(sweep.ended is None or sweep.active == 0, "a sweep ended while attempts are alive")
+
+
+_PLAIN = tuple(f.name for f in fields(Sweep) if f.name not in {"tasks", "sources", "ready", "delayed", "notes", "unknown"})
+_ORDERED = ("retry_due", "cancel_due", "drop_due", "force_due", "failures", "launch_failures")
+
+
+def dump(sweep: Sweep) -> dict[str, object]:
+    """The sweep written down: two that dump alike cannot be told apart by anything that is decided or shown."""
+    out: dict[str, object] = {name: getattr(sweep, name) for name in _PLAIN}
+    out |= {name: list(getattr(sweep, name)) for name in _ORDERED}
+    out["requests"] = list(sweep.requests.items())
+    out["ready"] = list(sweep.ready)
+    out["delayed"] = sorted(
+        entry for entry in sweep.delayed if sweep.tasks[entry[1]].not_before == entry[0]
+    )
+    out["unknown"] = list(sweep.unknown.items())
+    out["notes"] = list(sweep.notes)
+    out["sources"] = list(sweep.sources.values())
+    out["tasks"] = sweep.tasks
+    return out
+
+
+def demand_same(one: Sweep, other: Sweep, what: str) -> None:
+    left, right = dump(one), dump(other)
+    if left != right:
+        differing = {name: (left[name], right[name]) for name in left if left[name] != right[name]}
+        raise Broken(f"{what}: {differing}")
+
+
+# --- the journal and the truth -----------------------------------------------------------------------------------
+
+
+class Truth(Protocol):
+    """What the witness must know of the world beyond the journal."""
+
+    hosts: Mapping[str, Host]
+    """By source."""
+    power_failed: bool
+
+    def token(self, ref: ev.Ref) -> str: ...
+    def say(self, text: str) -> None: ...
+
+
+class Witness:
+    """Follows the journal as a viewer does, and holds every record against the rules and the truth."""
+
+    def __init__(self, disk: Disk, journal: Path, truth: Truth) -> None:
+        self._disk, self._journal, self._truth = disk, journal, truth
+        self.sweep = Sweep()
+        self.taken: list[str] = []
+        """Ids of the requests in the journal, in their order."""
+        self._forced: set[ev.Ref] = set()
+        """Attempts a forced cancel was journalled for."""
+        self._to_force: set[ev.Ref] = set()
+        """Attempts for which one was requested."""
+        self._engine_began = 0.0
+        self._reader = JournalReader(disk, journal)
+
+    def catch_up(self) -> bool:
+        """Read on; whether there was anything new."""
+        before = self.sweep.seq
+        try:
+            self._follow(judge=True)
+        except JournalForked:
+            self._truth.say("the journal was forked: the witness reads it again")
+            self.read_again()
+        return self.sweep.seq != before
+
+    def read_again(self) -> None:
+        """From the first event on; what was judged already is not judged again."""
+        self.sweep, self.taken = Sweep(), []
+        self._forced, self._to_force = set(), set()
+        self._reader = JournalReader(self._disk, self._journal)
+        self._follow(judge=False)
+
+    def demand_obeyed(self) -> None:
+        """An engine came to rest: nothing that was asked of it is left to do."""
+        sweep = self.sweep
+        for ref in self._to_force - self._forced:
+            task = sweep.tasks[ref.task]
+            alive = task.state in ACTIVE and len(task.attempts) == ref.attempt
+            demand(not alive, "a forced cancel came to its source as a gentle one", ref)
+
+    def _follow(self, *, judge: bool) -> None:
+        for line in self._reader.read():
+            record = ev.decode(line.text)
+            demand(ev.encode(record) == line.text, "a line does not survive decode and encode", line.text)
+            self._truth.say(f"    {line.path.stem} {line.text}")
+            self._take(record, judge=judge)
+
+    def _take(self, record: ev.Record, *, judge: bool) -> None:
+        sweep, event = self.sweep, record.event
+        before = {index: sweep.tasks[index].state for index in _concerned(event)}
+        if judge:
+            self._judge_before(record.at, event)
+        apply(sweep, record)
+        for index, state in before.items():
+            now = sweep.tasks[index].state
+            demand(now is state or now in LEGAL[state], f"task {index + 1} went from {state} to", now)
+        match event:
+            case ev.RequestTaken() | ev.RequestRefused():
+                demand(event.request not in self.taken, "a request was obeyed twice", event.request)
+                self.taken.append(event.request)
+                if isinstance(event, ev.RequestTaken) and event.verb == "cancel" and event.force:
+                    tasks = (sweep.tasks[index] for index in event.tasks or range(sweep.total))
+                    self._to_force |= {ev.Ref(t.index, len(t.attempts)) for t in tasks if t.state in ACTIVE}
+            case ev.Cancelling(force=True):
+                self._forced.update(event.attempts)
+            case ev.EngineStarted():
+                self._engine_began = record.at
+            case _:
+                pass
+        if judge:
+            self._judge_after(event)
+
+    def _judge_before(self, at: float, event: ev.Event) -> None:
+        sweep = self.sweep
+        demand(at >= sweep.updated_at, "time went back in the journal", at, sweep.updated_at)
+        match event:
+            case ev.Launching():
+                source = sweep.sources[event.source]
+                demand(not sweep.paused, "a launch while paused")
+                demand(not sweep.cancel_requested, "a launch while cancelling")
+                demand(sweep.ended is None, "a launch after the end")
+                demand(source.unreachable_since is None, "a launch on a source that is away")
+                demand(not any(ref.task in sweep.drop_due for ref in event.attempts), "a cancelled task was launched")
+                if sweep.launch_delay and sweep.last_launch_at is not None:
+                    demand(len(event.attempts) == 1, "two launches at once in spite of a launch delay")
+                    waited = at - sweep.last_launch_at
+                    demand(waited >= sweep.launch_delay - ROUNDING, "launched too early by the launch delay", waited)
+                for ref in event.attempts:
+                    wait = sweep.tasks[ref.task].not_before
+                    demand(wait is None or wait <= at + ROUNDING, "a retry was launched before its time", wait, at)
+            case ev.Ended():
+                for end in event.attempts:
+                    self._judge_end(at, end)
+            case ev.Stray():
+                for end in event.attempts:
+                    task = sweep.tasks[end.task]
+                    active = task.state in ACTIVE and len(task.attempts) == end.attempt
+                    demand(not active, "the end of a living attempt was called a stray", end)
+            case ev.SweepEnded():
+                demand(sweep.active == 0, "the sweep ended while attempts are alive")
+                left = sweep.counts[P]
+                demand(not left or bool(event.reason), "the sweep ended with tasks left and no reason", left)
+            case _:
+                pass
+
+    def _judge_after(self, event: ev.Event) -> None:
+        sweep = self.sweep
+        if isinstance(event, ev.Launching):
+            source = sweep.sources[event.source]
+            demand(len(source.active) <= source.slots, f"{source.name} has more attempts than slots", source)
+            limit = sweep.max_concurrent
+            demand(limit is None or sweep.active <= limit, "more attempts than max_concurrent", sweep.active, limit)
+
+    def _judge_end(self, at: float, end: ev.End) -> None:
+        """Hold a recorded end against what truly happened to the attempt."""
+        truth, sweep = self._truth, self.sweep
+        task = sweep.tasks[end.task]
+        source = sweep.sources[task.attempts[-1].source]
+        if end.message.find(GIVEN_UP) >= 0:
+            # Nobody asked while no engine ran.
+            since = task.unknown_since if task.unknown_since is not None else source.unreachable_since
+            demand(since is not None, "an attempt was given up that nobody doubted", end)
+            doubted = max(since or 0.0, self._engine_began)
+            demand(at - doubted >= sweep.grace - ROUNDING, "given up before the grace period ended", at - doubted, end)
+            demand((end.state, end.kind) == (F, "source_lost"), "given up, but recorded as", end)
+            return
+        run = truth.hosts[source.name].claims.get(truth.token(ev.Ref(end.task, end.attempt)))
+        demand(run is not None, "an end was recorded of an attempt that may yet begin", end)
+        assert run is not None
+        demand(run.state != "running", "an end was recorded of an attempt that is alive", end, run)
+        if end.state == "completed":
+            demand(run.exit_code == 0 and run.signal is None and run.failure is None, "this did not complete", end, run)
+            demand(not (run.stopped and task.cancel_requested), "completed, though our signal ended it", end, run)
+        elif end.state == "cancelled":
+            demand(task.cancel_requested, "cancelled without a journalled cancel", end)
+            demand(run.exit_code != 0 or run.stopped, "it completed before it was cancelled", end, run)
+        elif end.kind == "launch_failed":
+            demand(run.state == "revoked", "called launch_failed, but it ran", end, run)
+        elif not truth.power_failed:
+            known = {"exit": run.exit_code not in (None, 0), "signal": run.signal is not None}
+            holds = known.get(str(end.kind), end.kind == run.failure or run.state in ("lost", "revoked"))
+            demand(holds, "the kind of failure is wrong", end, run)
+
+
+def _concerned(event: ev.Event) -> set[int]:
+    match event:
+        case ev.Launching() | ev.Running() | ev.Ended() | ev.Unknown() | ev.Cancelling():
+            return {item.task for item in event.attempts}
+        case ev.Requeued():
+            return {item.task for item in event.tasks}
+        case ev.Dropped() | ev.RequestTaken():
+            return set(event.tasks)
+        case _:
+            return set()

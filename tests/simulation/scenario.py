@@ -1,0 +1,90 @@
+"""What kind of day a seed stands for: the sweep, its sources, and which faults there are at all.
+
+Every fault is left out of about half of the days ("swarm testing"): a day with everything at once never gets far
+enough to show what one fault alone would break.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from spawn_tui.engine import events as ev
+from spawn_tui.engine.plan.model import Plan, PlannedTask
+
+from .faults import Fate
+from .source import Temper
+
+KINDS: tuple[ev.FailureKind, ...] = (
+    "exit", "signal", "timeout", "out_of_memory", "launch_failed", "spot_interrupted", "source_lost",
+)  # fmt: skip
+SWEEP_ID = "sim-20260101-abcdef"
+ACTIONS = (
+    "cancel", "cancel_tasks", "force", "pause", "resume", "retry", "retry_tasks", "slots", "limit", "nonsense",
+    "again", "stop", "drain", "partition", "host_dies", "disk_full", "rush",
+)  # fmt: skip
+"""What people and the world do to a sweep while it runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    plan: Plan
+    first: tuple[ev.Event, ...]
+    lasts: float
+    """Seconds until faults cease."""
+    fates: tuple[Fate, ...]
+    """What may strike engines."""
+    actions: tuple[str, ...]
+    pace: float
+    """Seconds between two actions on average."""
+    temper: Temper
+    slow: float
+    length: float
+    rotate_every: int
+    tick: float
+    clock_jumps: bool
+    never_returns: bool
+    """Whether a host that goes away may stay away for good."""
+
+
+def draw(rng: Random) -> Scenario:
+    def sometimes(value: float, chance: float = 0.5) -> float:
+        return rng.random() * value if rng.random() < chance else 0.0
+
+    total = min(40, 1 + int(rng.expovariate(1 / 6)))
+    sources = rng.choice((1, 1, 2, 2, 3, 4))
+    local_only = rng.random() < 0.4
+    first: list[ev.Event] = [
+        ev.SweepCreated(
+            SWEEP_ID, "sim", total, "/project",
+            max_concurrent=rng.choice((None, None, 1, 2, 5)),
+            launch_delay=sometimes(0.4, 0.25),
+            retry_max=rng.choice((0, 0, 1, 2, 3)),
+            retry_backoff=rng.choice((0.0, 0.01, 0.3, 1.0)),
+            retry_on=tuple(kind for kind in KINDS if rng.random() < 0.7),
+            strategy=rng.choice(("round_robin", "least_loaded", "random")),
+            grace=rng.choice((0.5, 2.0, 6.0)),
+        )
+    ]  # fmt: skip
+    for number in range(sources):
+        kind = "local" if local_only or rng.random() < 0.3 else "remote"
+        first.append(ev.SourceAdded(f"{kind}-{number + 1}", kind, rng.randint(1, 4)))
+    fates = [fate for fate in Fate if rng.random() < 0.5]
+    return Scenario(
+        plan=Plan("spawn", "sim", tuple(PlannedTask("", {"i": index}) for index in range(total)), command="true"),
+        first=tuple(first),
+        lasts=rng.random() * rng.choice((3.0, 10.0, 30.0)),
+        fates=tuple(fates),
+        actions=tuple(action for action in ACTIONS if rng.random() < 0.5),
+        pace=rng.choice((0.2, 1.0, 4.0)),
+        temper=Temper(
+            late=sometimes(0.4), twice=sometimes(0.4), again=sometimes(0.2), fails=sometimes(0.3),
+            refuses=sometimes(0.3), loses=sometimes(0.3), cannot_tell=sometimes(0.4),
+        ),
+        slow=rng.choice((0.01, 0.3, 2.0)),
+        length=rng.choice((0.1, 1.0, 3.0)),
+        rotate_every=rng.choice((1_000_000, 40, 8)),
+        tick=rng.choice((0.0, 0.0, 0.0003)),
+        clock_jumps=rng.random() < 0.4,
+        never_returns=rng.random() < 0.2,
+    )  # fmt: skip

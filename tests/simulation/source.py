@@ -1,0 +1,259 @@
+"""A source as one engine sees it: it asks a `Host`, and tells of it late, twice, or not at all.
+
+What it tells was true when it saw it. It keeps to the contract of `engine.sources.base` and no better than that.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+from spawn_tui.engine.events import Ref
+from spawn_tui.engine.observe import (
+    CannotTell,
+    Observation,
+    SawEnd,
+    SawNothing,
+    SawRunning,
+    SourceAway,
+    SourceBack,
+)
+from spawn_tui.engine.sources.base import Job
+
+from .host import Host, Run
+
+KILL_AFTER = 0.4
+"""Seconds between TERM and KILL."""
+DOUBT_AFTER = 0.6
+"""Seconds after which an attempt that was launched and of which there is no claim is launched again."""
+
+
+@dataclass(slots=True)
+class Temper:
+    """How bad a source is: chances between 0 and 1."""
+
+    late: float = 0.0
+    twice: float = 0.0
+    again: float = 0.0
+    """Old news told once more, at a poll."""
+    fails: float = 0.0
+    """A poll that fails though the host is there."""
+    refuses: float = 0.0
+    loses: float = 0.0
+    """A launch command that never arrives, and nobody is told."""
+    cannot_tell: float = 0.0
+    """An attempt taken over of which nobody can say for a while whether it lives."""
+
+
+class Hands(Protocol):
+    def cross(self, what: str) -> None: ...
+
+
+@dataclass(slots=True)
+class _Known:
+    job: Job
+    seen: bool = False
+    """Was seen running once, by this engine or an earlier one."""
+    cancelling: bool = False
+    signalled: bool = False
+    sent: bool = False
+    doubt_at: float = 0.0
+    kill_at: float | None = None
+    silent_until: float = 0.0
+    told_silence: bool = False
+    told_running: bool = False
+
+
+class SimSource:
+    """See `engine.sources.base.Source`. `may_launch` is asked before a command goes out; it raises if it must not."""
+
+    def __init__(
+        self, name: str, host: Host, hands: Hands, temper: Temper, rng: Random, time: Callable[[], float],
+        may_launch: Callable[[str, Ref, bool], None], *, outlives_host: bool,
+    ) -> None:  # fmt: skip
+        self.name, self.outlives_host = name, outlives_host
+        self._host, self._hands, self._temper, self._rng, self._time = host, hands, temper, rng, time
+        self._may_launch = may_launch
+        self._open: dict[Ref, _Known] = {}
+        """Attempts whose end was not told yet."""
+        self._given: set[Ref] = set()
+        self._away: bool | None = None
+        self._news: list[Observation] = []
+        self._late: list[tuple[float, int, Observation]] = []
+        self._history: list[Observation] = []
+        self._serial = 0
+
+    # --- what the engine asks ------------------------------------------------------------------------------------
+
+    def launch(self, batch: str, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            self._hands.cross("launch")
+            self._may_launch(self.name, job.ref, False)
+            self._given.add(job.ref)
+            known = self._open[job.ref] = _Known(job)
+            if self._host.reachable:
+                self._send(known)
+        self._hands.cross("launched")
+
+    def cancel(self, attempts: Sequence[Ref], *, force: bool) -> None:
+        for ref in attempts:
+            self._hands.cross("cancel")
+            assert ref in self._given, f"{self.name} was asked to cancel {ref}, which it was never given"
+            known = self._open.get(ref)
+            if known is None:
+                continue  # its end is on its way
+            known.cancelling = True
+            known.kill_at = self._time() + (0.0 if force else KILL_AFTER)
+            if self._host.reachable:
+                self._stop(known, force=force)
+
+    def adopt(self, jobs: Sequence[Job], *, running: frozenset[Ref], cancelling: frozenset[Ref]) -> None:
+        for job in jobs:
+            self._hands.cross("adopt")
+            self._given.add(job.ref)
+            known = _Known(job, seen=job.ref in running, cancelling=job.ref in cancelling, sent=True)
+            self._open[job.ref] = known
+            if known.cancelling:
+                known.kill_at = self._time() + KILL_AFTER
+            if self._rng.random() < self._temper.cannot_tell:
+                known.silent_until = self._time() + self._rng.choice((0.5, 3.0, 1e9))
+            if self._host.reachable:
+                self._take_over(known)
+
+    def poll(self, now: float) -> list[Observation]:
+        self._hands.cross("poll")
+        at = self._time()
+        if not self._host.reachable or self._rng.random() < self._temper.fails:
+            if self._away and self._rng.random() < 0.8:
+                return []
+            self._away = True
+            return [SourceAway("no answer")]
+        out: list[Observation] = []
+        if self._away is not False:
+            self._away = False
+            out.append(SourceBack())
+        for known in list(self._open.values()):
+            self._look(known, at)
+        out += self._told(at)
+        self._hands.cross("polled")
+        return out
+
+    def wake_after(self) -> float | None:
+        return 0.0 if self._news else None
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def next_at(self) -> float | None:
+        """True time at which this source has something to do by itself."""
+        times = [self._late[0][0]] if self._late else []
+        for known in self._open.values():
+            times += [t for t in (known.kill_at, known.doubt_at, known.silent_until) if t is not None and t > self._time()]
+        return min(times, default=None)
+
+    # --- commands ------------------------------------------------------------------------------------------------
+
+    def _send(self, known: _Known) -> None:
+        known.sent = True
+        known.doubt_at = self._time() + DOUBT_AFTER
+        job, lot = known.job, self._rng.random()
+        if lot < self._temper.refuses and self._host.revoke(job.token, job.ref):
+            return  # the refusal is found at the next look
+        if lot >= 1.0 - self._temper.loses:
+            return
+        self._host.spawn(job.token, job.ref)
+
+    def _take_over(self, known: _Known) -> None:
+        job = known.job
+        if job.token in self._host.claims:
+            if known.cancelling:
+                self._stop(known, force=False)
+        elif known.cancelling or known.seen:
+            self._host.revoke(job.token, job.ref)
+        elif known.silent_until == 0.0:
+            self._may_launch(self.name, job.ref, True)
+            self._send(known)
+
+    def _stop(self, known: _Known, *, force: bool) -> None:
+        token = known.job.token
+        if token not in self._host.claims:
+            self._host.revoke(token, known.job.ref)
+        elif force:
+            self._host.kill(token)
+        else:
+            self._host.term(token)
+        known.signalled = True
+
+    # --- looking -------------------------------------------------------------------------------------------------
+
+    def _look(self, known: _Known, at: float) -> None:
+        if at < known.silent_until:
+            if not known.told_silence:
+                known.told_silence = True
+                self._news.append(CannotTell(*known.job.ref, "it was started on another host"))
+            return
+        if known.cancelling and not known.signalled:
+            self._stop(known, force=False)
+        if known.kill_at is not None and at >= known.kill_at:
+            self._host.kill(known.job.token)
+        run = self._host.claims.get(known.job.token)
+        if run is None:
+            self._find_nothing(known, at)
+        else:
+            self._find(known, run)
+
+    def _find_nothing(self, known: _Known, at: float) -> None:
+        if known.seen:
+            self._host.revoke(known.job.token, known.job.ref)
+        elif not known.sent or at >= known.doubt_at:
+            if known.sent and self._rng.random() < 0.2:
+                self._host.revoke(known.job.token, known.job.ref)  # told at the next look
+            else:
+                self._may_launch(self.name, known.job.ref, True)
+                self._send(known)
+
+    def _find(self, known: _Known, run: Run) -> None:
+        ref = known.job.ref
+        match run.state:
+            case "running":
+                if not known.told_running:
+                    known.told_running = known.seen = True
+                    self._news.append(SawRunning(*ref, f"sim:{known.job.token}", run.started_at))
+                return
+            case "revoked" if known.seen:
+                self._news.append(SawEnd(*ref, failure="source_lost", message="its directory is gone"))
+            case "revoked":
+                self._news.append(SawNothing(*ref, "it was revoked"))
+            case "lost":
+                self._news.append(SawEnd(*ref, failure="source_lost", message="no exit status", stopped=run.stopped))
+            case _:
+                self._news.append(
+                    SawEnd(
+                        *ref, run.exit_code, run.signal, run.failure, "", run.stopped, run.started_at, run.ended_at
+                    )
+                )
+        del self._open[ref]
+
+    def _told(self, at: float) -> list[Observation]:
+        """What is said now of what was seen: some of it later, some of it twice, and old stories."""
+        out: list[Observation] = []
+        temper, rng = self._temper, self._rng
+        for seen in self._news:
+            late, twice = rng.random() < temper.late, rng.random() < temper.twice
+            if late or twice:
+                self._serial += 1
+                heapq.heappush(self._late, (at + rng.expovariate(1.0), self._serial, seen))
+            if not late:
+                out.append(seen)
+                if twice and rng.random() < 0.3:
+                    out.append(seen)
+        self._history += self._news
+        self._news = []
+        while self._late and self._late[0][0] <= at:
+            out.append(heapq.heappop(self._late)[2])
+        if self._history and rng.random() < temper.again:
+            out.append(rng.choice(self._history))
+        return out

@@ -1,0 +1,241 @@
+"""Makes sweeps on disk without running anything: a plan, a journal, logs. Each is what a real engine would
+have left."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from spawn_tui.engine import events as ev
+from spawn_tui.engine.ids import task_name
+from spawn_tui.engine.plan.model import Plan, PlannedTask, Value
+from spawn_tui.engine.store import SweepStore
+from spawn_tui.state.disk import LocalDisk
+from spawn_tui.state.index import IndexEntry, SweepIndex
+from spawn_tui.state.layout import STDERR, STDOUT
+from spawn_tui.state.lock import EngineLock
+
+START = 1_780_000_000.0
+"""When fabricated sweeps begin (2026-05-28, UTC)."""
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    at: float = START
+
+    def __call__(self) -> float:
+        return self.at
+
+
+@dataclass
+class Made:
+    """A sweep in the making. `run`, `end`, ... journal what they say; `clock` is the journal's time."""
+
+    root: Path
+    plan: Plan
+    store: SweepStore
+    clock: Clock
+    batches: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    lock: EngineLock | None = None
+
+    @property
+    def id(self) -> str:
+        return self.store.sweep.id
+
+    def commit(self, *events: ev.Event) -> None:
+        self.store.commit(list(events))
+
+    def wait(self, seconds: float) -> None:
+        self.clock.at += seconds
+
+    def attempt(self, task: int) -> int:
+        return len(self.store.sweep.tasks[task].attempts)
+
+    def launch(self, tasks: Iterable[int], source: str = "local") -> None:
+        refs = tuple(ev.Ref(task, self.attempt(task) + 1) for task in tasks)
+        self.commit(ev.Launching(f"b{next(self.batches):04d}", source, refs))
+
+    def start(self, tasks: Iterable[int], source: str = "local") -> None:
+        chosen = list(tasks)
+        self.launch(chosen, source)
+        self.commit(
+            ev.Running(
+                tuple(ev.Started(t, self.attempt(t), f"{4000 + t}:1:b:h", self.clock.at) for t in chosen)
+            )
+        )
+
+    def end(self, task: int, state: ev.EndState = "completed", **fields: object) -> None:
+        if state == "completed":
+            fields.setdefault("exit_code", 0)
+        self.commit(ev.Ended((ev.End(task, self.attempt(task), state, ended_at=self.clock.at, **fields),)))  # type: ignore[arg-type]
+
+    def log(self, task: int, text: str, *, stderr: bool = False, attempt: int = 0, mode: str = "a") -> Path:
+        path = self.store.layout.attempt(task_name(task), attempt or self.attempt(task)) / (
+            STDERR if stderr else STDOUT
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open(mode) as file:
+            file.write(text)
+        return path
+
+    def engine(self) -> EngineLock:
+        """Let this process hold the sweep's lock, as its engine would."""
+        self.lock = EngineLock(self.store.layout.lock)
+        self.lock.acquire()
+        return self.lock
+
+    def index(self) -> None:
+        sweep = self.store.sweep
+        SweepIndex().put(
+            IndexEntry(
+                sweep.id, sweep.name, str(self.root), sweep.status.value, sweep.created_at, sweep.total,
+                sweep.counts["completed"], sweep.counts["failed"],  # type: ignore[index]
+            )
+        )  # fmt: skip
+
+
+def make(
+    root: Path,
+    params: Sequence[Mapping[str, Value]],
+    *,
+    name: str = "sweep",
+    labels: Sequence[str] = (),
+    sources: Sequence[tuple[str, str, int]] = (("local", "local", 4),),
+    command: str = "python train.py --lr {lr}",
+    suffix: str = "abc123",
+    clock: Clock | None = None,
+    **frame: object,
+) -> Made:
+    """A new sweep in `root`, nothing launched yet."""
+    tasks = tuple(PlannedTask(labels[n] if labels else "", row) for n, row in enumerate(params))
+    plan = Plan("spawn", name, tasks, command=command)
+    clock = clock or Clock()
+    root.mkdir(parents=True, exist_ok=True)
+    first: list[ev.Event] = [ev.SweepCreated(f"{name}-20260528-{suffix}", name, len(tasks), **frame)]  # type: ignore[arg-type]
+    first += [ev.SourceAdded(*source) for source in sources]
+    store = SweepStore.create(root, plan, first, LocalDisk(), clock)
+    return Made(root, plan, store, clock)
+
+
+def grid(**axes: Sequence[Value]) -> list[dict[str, Value]]:
+    """The product of the axes, the last the fastest."""
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def training_log(task: int, lr: float, epochs: int, total: int = 20, seed: int = 7) -> str:
+    """What a small training program prints."""
+    noise = random.Random(seed + task)
+    loss = 2.4
+    lines = [f"device: cpu   seed: {seed + task}   lr: {lr:g}", "dataset: 50000 train / 10000 validation"]
+    for epoch in range(1, epochs + 1):
+        loss *= 0.86 + noise.random() * 0.08
+        accuracy = max(0.1, 1 - loss / 2.5)
+        rate = f"{noise.randint(900, 1400)} img/s"
+        lines.append(f"epoch {epoch:2d}/{total}  loss {loss:.4f}  val_acc {accuracy:.4f}  {rate}")
+    return "\n".join(lines) + "\n"
+
+
+TRACE = """Traceback (most recent call last):
+  File "train.py", line 88, in <module>
+    main()
+  File "train.py", line 71, in main
+    loss.backward()
+FloatingPointError: loss is nan at epoch 3 (lr=1.0, momentum=0.99)
+"""
+
+
+def training(root: Path, *, clock: Clock | None = None) -> Made:
+    """24 tasks of a training sweep four minutes on: most done, some failing for different reasons, one
+    cancelled."""
+    rows = grid(lr=[0.001, 0.01, 0.1, 1.0], batch_size=[32, 128, 256], momentum=[0.9, 0.99])
+    for row in rows:
+        row |= {"epochs": 20, "optimizer": "sgd", "dataset": "cifar10"}
+    labels = [f"lr{fmt_lr(row['lr'])}-b{row['batch_size']}-m{row['momentum']}" for row in rows]
+    made = make(
+        root, rows, name="cifar-sgd", labels=labels, clock=clock, retry_max=1, retry_on=("exit", "timeout"),
+        sources=(("local", "local", 4), ("ssh:gpu1", "ssh", 3)),
+        command="python train.py --lr {lr} --batch-size {batch_size} --momentum {momentum}",
+    )  # fmt: skip
+    made.wait(0.4)
+    lr = [float(row["lr"]) for row in rows]  # type: ignore[arg-type]
+
+    def done(tasks: Sequence[int], source: str, seconds: float) -> None:
+        made.start(tasks, source)
+        for task in tasks:
+            made.log(task, training_log(task, lr[task], 20) + f"done: best val_acc {0.71 + task / 100:.4f}\n")
+        made.wait(seconds)
+        for task in tasks:
+            made.wait(0.7)
+            made.end(task)
+
+    done([0, 1, 2, 3], "local", 31)
+    done([4, 5, 6], "ssh:gpu1", 27)
+    made.start([7], "ssh:gpu1")
+    made.log(7, training_log(7, lr[7], 4))
+    made.wait(9)
+    made.end(
+        7, "failed", kind="launch_failed", message="ssh gpu1: Connection timed out during banner exchange"
+    )
+    done([8, 9, 10], "local", 34)
+    made.start([18, 19], "local")
+    made.log(18, training_log(18, lr[18], 3))
+    made.log(18, TRACE, stderr=True)
+    made.wait(12)
+    made.end(
+        18,
+        "failed",
+        kind="exit",
+        exit_code=1,
+        message="FloatingPointError: loss is nan at epoch 3 (lr=1.0, momentum=0.9)",
+    )
+    made.commit(ev.Requeued((ev.Delay(18, made.clock.at + 1),)))
+    made.end(
+        19, "failed", kind="signal", signal=9, message="killed by signal 9 (SIGKILL), perhaps out of memory"
+    )
+    made.wait(2)
+    made.commit(ev.DelaysOver())
+    made.start([18], "local")
+    made.log(18, training_log(18, lr[18], 3))
+    made.log(18, TRACE, stderr=True)
+    made.wait(11)
+    made.end(
+        18,
+        "failed",
+        kind="exit",
+        exit_code=1,
+        message="FloatingPointError: loss is nan at epoch 3 (lr=1.0, momentum=0.9)",
+    )
+    made.start([20], "local")
+    made.wait(3)
+    made.commit(ev.RequestTaken("r1", "cancel", (20,), by="ada@lab"))
+    made.commit(ev.Cancelling("local", (ev.Ref(20, 1),)))
+    made.wait(1)
+    made.end(20, "cancelled")
+    made.start([11, 12, 13], "local")
+    made.start([14, 15], "ssh:gpu1")
+    for task, epochs in ((11, 13), (12, 11), (13, 12), (14, 9), (15, 8)):
+        made.log(task, training_log(task, lr[task], epochs))
+    made.wait(22)
+    made.end(12)
+    made.launch([16], "local")
+    made.wait(0.6)
+    return made
+
+
+def fmt_lr(lr: object) -> str:
+    return f"{lr:g}" if isinstance(lr, float) else str(lr)
+
+
+def plain(root: Path, number: int, *, running: int = 0, name: str = "plain") -> Made:
+    """`number` tasks with two parameters, the first `running` of them running."""
+    rows: list[dict[str, Value]] = [{"lr": n / 1000, "seed": n % 7} for n in range(number)]
+    made = make(root, rows, name=name, sources=(("local", "local", max(4, running)),))
+    made.wait(1)
+    if running:
+        made.start(range(running))
+    return made
