@@ -32,7 +32,7 @@ def post_request(
     force: bool = False,
     disk: Disk | None = None,
 ) -> str:
-    """Leave a request in the mailbox of the sweep in `root`; returns its id, by which the journal tells what came of it.
+    """Leave a request in the mailbox of the sweep in `root`; returns its id, under which the journal answers.
 
     `tasks` are indices from 0, empty for all (`retry`: all that failed). `slots` needs `source` and `value`; `limit`
     sets the sweep's max-concurrent to `value`, 0 for none. Raises `OSError`.
@@ -85,7 +85,9 @@ def _taken(sweep: Sweep, request_id: str, content: dict[str, object] | None) -> 
         raise ValueError(f"{value!r} is not a number of slots or tasks")
     if verb == "slots":
         if source not in sweep.sources:
-            raise ValueError(f"no source is called {source!r}; there are {', '.join(sweep.sources) or 'none'}")
+            raise ValueError(
+                f"no source is called {source!r}; there are {', '.join(sweep.sources) or 'none'}"
+            )
         if value < 1:
             raise ValueError("a source has at least one slot; pause the sweep instead")
     if sweep.ended is not None and verb not in ("retry", "resume", "limit", "slots"):

@@ -48,7 +48,9 @@ def create_sweep(
     home = Home(layout, plan)
     home.create(config_text)
     write_provenance(layout.provenance, project, command_line or sys.argv)
-    store = SweepStore.create(root, plan, first_events(plan, specs, root.name, project, strategy), disk, clock)
+    store = SweepStore.create(
+        root, plan, first_events(plan, specs, root.name, project, strategy), disk, clock
+    )
     home.close()
     (index or SweepIndex()).put(entry_of(store.sweep, root))
     return root

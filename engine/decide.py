@@ -91,7 +91,9 @@ def _given_up(sweep: Sweep, now: float) -> list[ev.End]:
     for source in sweep.sources.values():
         since = source.unreachable_since
         if since is not None and now - since >= sweep.grace:
-            reason = f"{source.name} unreachable for {sweep.grace:g} s ({source.unreachable_reason}); given up"
+            reason = (
+                f"{source.name} unreachable for {sweep.grace:g} s ({source.unreachable_reason}); given up"
+            )
             seen = {end.task for end in out}
             out += [_lost(sweep, i, reason) for i in sorted(source.active) if i not in seen]
     return out[:BATCH]
@@ -100,7 +102,9 @@ def _given_up(sweep: Sweep, now: float) -> list[ev.End]:
 def _lost(sweep: Sweep, index: int, reason: str) -> ev.End:
     number = sweep.tasks[index].attempts[-1].number
     if sweep.tasks[index].state is TaskState.CANCELLING:
-        return ev.End(index, number, "failed", "source_lost", message=f"{reason}; its cancel was not confirmed")
+        return ev.End(
+            index, number, "failed", "source_lost", message=f"{reason}; its cancel was not confirmed"
+        )
     return ev.End(index, number, "failed", "source_lost", message=reason)
 
 

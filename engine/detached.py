@@ -1,6 +1,6 @@
 """The engine as a process of its own: started by whoever wants the sweep to run, tied to nobody.
 
-    python -P -m spawn_tui.engine.detached DIRECTORY [--take-over]
+python -P -m spawn_tui.engine.detached DIRECTORY [--take-over]
 """
 
 from __future__ import annotations

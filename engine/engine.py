@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from ..state.disk import Disk
@@ -145,7 +145,11 @@ class Engine:
         with self._disk_trouble():
             self._take_requests(now)
             self._observe(now)
-            if self._drain is not None and self._draining and (now >= self._drain[1] or not self.sweep.active):
+            if (
+                self._drain is not None
+                and self._draining
+                and (now >= self._drain[1] or not self.sweep.active)
+            ):
                 self.stop(self._drain[0])
             wake_at = self._carry_out()
             if self.store.rotation_due:
@@ -223,10 +227,8 @@ class Engine:
             self._remove(request)
 
     def _remove(self, request: RequestFile) -> None:
-        try:
+        with suppress(FileNotFoundError):  # an engine that took it before us died, or its sender took it back
             self.disk.remove(request.path)
-        except FileNotFoundError:
-            pass  # an engine that took it before us died, or its sender took it back
 
     def _pause(self, now: float, wake_at: float | None) -> float | None:
         if self.finished:
@@ -241,7 +243,7 @@ class Engine:
         return min(waits)
 
     @contextmanager
-    def _disk_trouble(self) -> Iterator[None]:
+    def _disk_trouble(self) -> Generator[None, None, None]:
         """A full or read-only disk becomes `DiskTrouble`, which names the way on."""
         try:
             yield
@@ -272,5 +274,11 @@ class Engine:
         if prepare:
             self.home.prepare(ref.task, ref.attempt, call.files)
         return Job(
-            ref, call.env["SWEEP_TOKEN"], directory, call.argv, call.env, call.workdir, self.store.plan.timeout
+            ref,
+            call.env["SWEEP_TOKEN"],
+            directory,
+            call.argv,
+            call.env,
+            call.workdir,
+            self.store.plan.timeout,
         )

@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,7 +44,13 @@ class Home:
     def create(self, config_text: bytes) -> None:
         """Make the folders, and keep the user's file as it was."""
         layout = self._layout
-        for folder in (layout.tasks, layout.attempts, layout.logs, layout.runner.parent, layout.failed_tasks.parent):
+        for folder in (
+            layout.tasks,
+            layout.attempts,
+            layout.logs,
+            layout.runner.parent,
+            layout.failed_tasks.parent,
+        ):
             folder.mkdir(mode=DIR_MODE, parents=True, exist_ok=True)
         _write(layout.runner, Path(__file__).with_name("runner.sh").read_bytes())
         _write(layout.config, config_text)
@@ -97,10 +104,8 @@ class Home:
 
     def _write_status(self, task: Task, attempt: Attempt) -> None:
         path = f"{self._attempts}/{task_name(task.index)}.{attempt.number}/{STATUS}"
-        try:
+        with suppress(FileNotFoundError):  # the attempt's directory was deleted: its end says so
             _write(path, to_yaml(status_of(attempt)).encode())
-        except FileNotFoundError:
-            pass  # the attempt's directory was deleted: its end says so
 
     def repair(self, sweep: Sweep) -> None:
         """Write what an engine that was killed had journalled and not yet written; O(attempts)."""
@@ -231,7 +236,9 @@ def _failed_entry(task: Task) -> str:
         "error_message": attempt.message,
         "complete_time": iso(attempt.ended_at),
     }
-    return f"{task_name(task.index)}:\n" + "".join(f"  {key}: {_scalar(value)}\n" for key, value in fields.items())
+    return f"{task_name(task.index)}:\n" + "".join(
+        f"  {key}: {_scalar(value)}\n" for key, value in fields.items()
+    )
 
 
 def _log_line(at: float, text: str) -> str:

@@ -104,10 +104,7 @@ def interpret(sweep: Sweep, source: str, observations: Iterable[Observation]) ->
                 else:
                     ends[key] = end
             case CannotTell():
-                if (
-                    _alive(sweep, seen.task, seen.attempt)
-                    and sweep.tasks[seen.task].unknown_since is None
-                ):
+                if _alive(sweep, seen.task, seen.attempt) and sweep.tasks[seen.task].unknown_since is None:
                     unknown.setdefault(seen.reason, []).append(ev.Ref(seen.task, seen.attempt))
             case SourceAway():
                 if sweep.sources[source].unreachable_since is None:

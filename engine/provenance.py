@@ -37,7 +37,9 @@ def write_provenance(folder: Path, project: Path, command_line: Sequence[str]) -
     _write(folder / "environment.yaml", "".join(f"{key}: {_quoted(rest)}\n" for key, rest in _pairs(lines)))
     if head:
         _write(folder / "git_diff.patch", _git(project, "diff", "HEAD") or "")
-        _write(folder / "git_untracked.txt", _git(project, "ls-files", "--others", "--exclude-standard") or "")
+        _write(
+            folder / "git_untracked.txt", _git(project, "ls-files", "--others", "--exclude-standard") or ""
+        )
 
 
 def program_version() -> str:

@@ -47,7 +47,9 @@ class Waker:
     """Lets the loop sleep until a child ends or another signal comes."""
 
     def __init__(self) -> None:
-        self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
+        self._read, self._write = (
+            os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
+        )
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
         self._old_fd = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
@@ -81,7 +83,7 @@ def run_engine(
     on_signal: OnSignal | None = None,
     on_start: Callable[[Engine], None] | None = None,
     index: SweepIndex | None = None,
-    parts: Parts = Parts(),  # noqa: B008 - immutable
+    parts: Parts = Parts(),
 ) -> Sweep:
     """Run the sweep in `root` until it ends, is idle, or is stopped; returns it as it then is.
 
@@ -104,7 +106,9 @@ def run_engine(
             ) from error
         finally:
             lock.release()
-        with suppress(OSError, ValueError):  # the index can be made again, and says nothing that the sweep does not
+        with suppress(
+            OSError, ValueError
+        ):  # the index can be made again, and says nothing that the sweep does not
             (index or SweepIndex()).put(entry_of(sweep, root))
         # A request may have come between the last look and the release: then it has no engine but us.
         rests = sweep.ended is not None or is_idle(sweep)
@@ -163,7 +167,9 @@ def _catch(arrived: list[int]) -> dict[int, signal._HANDLER]:  # pyright: ignore
     def handler(number: int, frame: FrameType | None) -> None:
         arrived.append(number)
 
-    return {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    return {
+        number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, *, every: float = 0.05) -> bool:

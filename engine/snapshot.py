@@ -1,4 +1,4 @@
-"""A sweep as the documents of `sweep.json`, and back: the plan, and what the fold had come to at a place in the journal.
+"""A sweep as the documents of `sweep.json`, and back: the plan, and what the fold had come to at some event.
 
 What can be computed from the tasks (counts, loads) is not stored, so that it cannot disagree with them.
 """
@@ -19,8 +19,8 @@ from .sweep import ACTIVE, Attempt, ReadyQueue, SourceState, Sweep, SweepStatus,
 FORMAT = 1
 
 _FRAME = (
-    "id", "name", "project", "created_at", "max_concurrent", "launch_delay", "retry_max", "retry_backoff", "strategy", "grace",
-    "last_launch_at", "last_source", "batches", "paused", "pause_reason", "cancel_requested", "ended_at", "reason",
+    "id", "name", "project", "created_at", "max_concurrent", "launch_delay", "retry_max", "retry_backoff", "strategy",
+    "grace", "last_launch_at", "last_source", "batches", "paused", "pause_reason", "cancel_requested", "ended_at", "reason",
     "epoch", "engine_host", "engine_pid", "seq", "updated_at",
 )  # fmt: skip
 _ORDERS = ("retry_due", "cancel_due", "drop_due", "force_due", "failures", "launch_failures")
@@ -92,8 +92,9 @@ def from_documents(documents: SweepDocuments) -> tuple[Plan, Sweep, Position]:
         plan = plan_from_json({**frozen, "tasks": [row["plan"] for row in rows]})
         sweep = _restore(cast("Mapping[str, Any]", document["snapshot"]), rows)
         for row in cast("list[Mapping[str, Any]]", documents.sources):
-            options = tuple((str(k), str(v)) for k, v in row["options"])
-            sweep.sources[row["name"]] = SourceState(**{**row, "options": options})
+            source = SourceState(**row)
+            source.options = tuple((str(key), str(value)) for key, value in row["options"])
+            sweep.sources[source.name] = source
         position = Position(**cast("dict[str, int]", document["journal"]))
     except (KeyError, TypeError, ValueError) as error:
         raise SnapshotError(f"sweep.json is damaged ({type(error).__name__}: {error})") from None
@@ -124,7 +125,10 @@ def _restore(frame: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> Sweep:
         task = Task(index, TaskState(row.get("state", "pending")))
         task.attempts = [_attempt(item) for item in row.get("attempts", ())]
         task.not_before, task.unknown_since = row.get("not_before"), row.get("unknown_since")
-        task.tries_before, task.cancel_requested = row.get("tries_before", 0), row.get("cancel_requested", False)
+        task.tries_before, task.cancel_requested = (
+            row.get("tries_before", 0),
+            row.get("cancel_requested", False),
+        )
         sweep.tasks.append(task)
         if task.not_before is not None:
             sweep.delayed.append((task.not_before, index))
@@ -136,7 +140,7 @@ def _restore(frame: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> Sweep:
 
 
 def _is_run(numbers: list[int]) -> bool:
-    return bool(numbers) and all(b == a + 1 for a, b in zip(numbers, numbers[1:], strict=False))
+    return bool(numbers) and numbers[-1] - numbers[0] == len(numbers) - 1 and numbers == sorted(numbers)
 
 
 def _attempt_row(attempt: Attempt) -> dict[str, object]:
@@ -149,4 +153,6 @@ def _attempt_row(attempt: Attempt) -> dict[str, object]:
 
 
 def _attempt(row: Mapping[str, Any]) -> Attempt:
-    return Attempt(**{**row, "state": TaskState(row.get("state", TaskState.LAUNCHING))})
+    made = Attempt(**row)
+    made.state = TaskState(made.state)
+    return made

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,7 +68,9 @@ class SweepStore:
         tail = reader.torn_tail()
         if tail is not None:
             cut_torn_tail(disk, tail)
-            mended.append(f"cut {tail.size} bytes of an unfinished line off {tail.path.name} (a kill or a full disk)")
+            mended.append(
+                f"cut {tail.size} bytes of an unfinished line off {tail.path.name} (a kill or a full disk)"
+            )
         store = cls(layout, plan, sweep, disk, clock)
         store._writer.start(reader.position.file + 1, epoch=sweep.epoch + 1, after=sweep.seq)
         return store, mended
@@ -126,7 +128,7 @@ def load_sweep(root: Path, disk: Disk) -> tuple[Plan, Sweep, JournalReader]:
 
 
 @contextmanager
-def _no_garbage() -> Iterator[None]:
+def _no_garbage() -> Generator[None, None, None]:
     """Reading makes hundreds of thousands of objects that stay: looking for garbage among them takes longer than making
     them. Afterwards they are set aside, so that no later collection walks over them again (an 18–46 ms hitch each)."""
     was_on = gc.isenabled()

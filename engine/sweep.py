@@ -333,7 +333,9 @@ def _frame(sweep: Sweep, at: float, event: ev.Event) -> None:
             sweep.notes.append((at, f"request refused: {event.reason}"))
         case ev.Stray():
             for end in event.attempts:
-                sweep.notes.append((at, f"task {end.task + 1}: stray end of attempt {end.attempt}: {end.state}"))
+                sweep.notes.append(
+                    (at, f"task {end.task + 1}: stray end of attempt {end.attempt}: {end.state}")
+                )
         case _:
             raise ApplyError(f"{event.type} has no rule")
 

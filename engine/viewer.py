@@ -16,7 +16,7 @@ from ..state.lock import Holder, read_holder
 from . import events as ev
 from .ids import task_name
 from .store import fold, load_sweep
-from .sweep import FINAL, Sweep, SweepStatus
+from .sweep import FINAL, SweepStatus
 
 
 @dataclass(frozen=True, slots=True)

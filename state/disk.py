@@ -62,7 +62,9 @@ class LocalDisk:
     def append(self, path: Path, data: bytes, *, sync: bool = False) -> None:
         fd = self._open.get(path)
         if fd is None:
-            fd = self._open[path] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
+            fd = self._open[path] = os.open(
+                path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE
+            )
         before = os.fstat(fd).st_size
         try:
             done = os.write(fd, data)

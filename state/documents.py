@@ -11,10 +11,11 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from tinydb import TinyDB
 from tinydb.middlewares import CachingMiddleware
+from tinydb.queries import QueryLike
 from tinydb.storages import Storage
 
 from .disk import Disk
@@ -57,6 +58,22 @@ class DocumentsDamaged(Exception):
     """`sweep.json` cannot be read; the text says what to do."""
 
 
+class Table(Protocol):
+    """What is used of a TinyDB table (its own annotations leave the documents' types open)."""
+
+    def insert(self, document: Document) -> int: ...
+    def insert_multiple(self, documents: Iterable[Document]) -> list[int]: ...
+    def upsert(self, document: Document, cond: QueryLike) -> list[int]: ...
+    def remove(self, cond: QueryLike) -> list[int]: ...
+    def all(self) -> list[Document]: ...
+    def truncate(self) -> None: ...
+
+
+def table(database: TinyDB, name: str = TinyDB.default_table_name) -> Table:
+    """The table of that name."""
+    return cast("Table", database.table(name))  # pyright: ignore[reportUnknownMemberType]
+
+
 def _open(path: Path, disk: Disk) -> TinyDB:
     # One write at close instead of one per table.
     return TinyDB(path, disk, storage=CachingMiddleware(AtomicStorage))
@@ -67,14 +84,10 @@ def save(path: Path, documents: SweepDocuments, disk: Disk) -> None:
     database = _open(path, disk)
     database.storage.WRITE_CACHE_SIZE = 1 << 30  # type: ignore[attr-defined]
     database.drop_tables()
-    database.table("sweep").insert(documents.sweep)
-    _insert(database, "tasks", documents.tasks)
-    _insert(database, "sources", documents.sources)
+    table(database, "sweep").insert(documents.sweep)
+    table(database, "tasks").insert_multiple(documents.tasks)
+    table(database, "sources").insert_multiple(documents.sources)
     database.close()
-
-
-def _insert(database: TinyDB, table: str, rows: Iterable[Document]) -> None:
-    database.table(table).insert_multiple(rows)
 
 
 def load(path: Path, disk: Disk) -> SweepDocuments:
@@ -82,11 +95,11 @@ def load(path: Path, disk: Disk) -> SweepDocuments:
     disk.size(path)  # TinyDB takes a missing file for an empty database
     try:
         with _open(path, disk) as database:
-            sweep = database.table("sweep").all()
+            sweep = table(database, "sweep").all()
             return SweepDocuments(
                 dict(sweep[0]),
-                cast("list[Document]", database.table("tasks").all()),
-                cast("list[Document]", database.table("sources").all()),
+                table(database, "tasks").all(),
+                table(database, "sources").all(),
             )
     except (ValueError, IndexError, KeyError, AttributeError) as error:
         raise DocumentsDamaged(

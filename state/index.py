@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from tinydb import Query, TinyDB
 from tinydb.middlewares import CachingMiddleware
 
 from .disk import FILE_MODE, LocalDisk
-from .documents import AtomicStorage
+from .documents import AtomicStorage, Table, table
 
 
 def spawn_home() -> Path:
@@ -53,9 +54,9 @@ class SweepIndex:
             return []
         with self._database() as database:
             try:
-                found = [IndexEntry(**row) for row in database.all()]
+                found = [IndexEntry(**cast("dict[str, Any]", row)) for row in database.all()]
             except TypeError as error:
-                raise ValueError(f"{self.path} is damaged ({error}); delete it and run: spawn-tui list --rebuild") from None
+                raise self._damaged(error) from None
         return sorted(found, key=lambda entry: (entry.created_at, entry.id), reverse=True)
 
     def put(self, entry: IndexEntry) -> None:
@@ -75,16 +76,19 @@ class SweepIndex:
             database.insert_multiple(asdict(entry) for entry in entries)
 
     @contextmanager
-    def _database(self) -> Iterator[TinyDB]:
+    def _database(self) -> Generator[Table, None, None]:
         try:
             database = TinyDB(self.path, self._disk, storage=CachingMiddleware(AtomicStorage))
-            yield database
+            yield table(database)
         except ValueError as error:
-            raise ValueError(f"{self.path} is damaged ({error}); delete it and run: spawn-tui list --rebuild") from None
+            raise self._damaged(error) from None
         database.close()
 
+    def _damaged(self, error: Exception) -> ValueError:
+        return ValueError(f"{self.path} is damaged ({error}); make it anew: spawn-tui list --rebuild")
+
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> Generator[None, None, None]:
         self._disk.make_dir(self.home)
         fd = os.open(self.home / "index.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         try:

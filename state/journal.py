@@ -4,8 +4,8 @@ It is append-only. A file begins where an engine took the sweep over or a snapsh
 The journal knows lines and their sequence numbers, not what they mean: the engine's events stand on this floor.
 
 Who may write: the engine that holds the lock. It starts a file of its own, whose first line names its epoch
-(`{"v":1,"epoch":3,"after":41}`), so that a line an older engine wrote after it had lost the lock, unknowing, stands in an
-older file behind event 41, and is passed over.
+(`{"v":1,"epoch":3,"after":41}`), so that a line an older engine wrote after it had lost the lock, unknowing, stands in
+an older file behind event 41, and is passed over.
 """
 
 from __future__ import annotations
@@ -109,7 +109,9 @@ class JournalReader:
                 return
             after, size = header
             if after > self.seq:
-                raise JournalDamaged(following, 1, f"it goes on after event {after}, but {self.seq} is the last known")
+                raise JournalDamaged(
+                    following, 1, f"it goes on after event {after}, but {self.seq} is the last known"
+                )
             if after < self.seq:
                 raise JournalForked(f"{following} goes on after event {after}, {self.seq} was read")
             self._file += 1
@@ -163,7 +165,9 @@ class JournalReader:
         try:
             raw = cast("dict[str, int]", json.loads(data[:end]))
             if raw["v"] != FORMAT:
-                raise JournalDamaged(path, 1, f"format version {raw['v']}; this program reads version {FORMAT}")
+                raise JournalDamaged(
+                    path, 1, f"format version {raw['v']}; this program reads version {FORMAT}"
+                )
             return int(raw["after"]), end + 1
         except (ValueError, KeyError, TypeError) as error:
             raise JournalDamaged(path, 1, f"its first line is not a journal's header ({error})") from None
@@ -193,7 +197,9 @@ class JournalWriter:
     def start(self, file: int, *, epoch: int, after: int) -> None:
         """Begin the numbered file behind event `after`."""
         self._path = self._directory / _file_name(file)
-        header = json.dumps({"v": FORMAT, "epoch": epoch, "after": after}, separators=(",", ":")).encode() + b"\n"
+        header = (
+            json.dumps({"v": FORMAT, "epoch": epoch, "after": after}, separators=(",", ":")).encode() + b"\n"
+        )
         self._disk.append(self._path, header, sync=True)
         self.position = Position(after, file, len(header), 1)
 

@@ -14,8 +14,8 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -133,7 +133,7 @@ class EngineLock:
         self._beat_due = time.monotonic() + BEAT
 
     @contextmanager
-    def _guard(self) -> Iterator[None]:
+    def _guard(self) -> Generator[None, None, None]:
         """Keeps two takers on one host from replacing the same dead holder at once."""
         self.path.parent.mkdir(mode=DIR_MODE, parents=True, exist_ok=True)
         guard = self.path.with_name(self.path.name + ".guard")

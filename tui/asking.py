@@ -8,9 +8,6 @@ from pathlib import Path
 
 from .wishes import Wish
 
-ANSWER_WITHIN = 10.0
-"""Seconds after which a silent engine is worth a word."""
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

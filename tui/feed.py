@@ -20,11 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from ..engine import events as ev
-from ..engine.plan.model import Plan
 from .view import ACTIVE_STATES, FINAL_STATUSES, Facts, ParamColumn, TaskRow, param_columns
 
 if TYPE_CHECKING:
+    from ..engine.plan.model import Plan
     from ..engine.viewer import News, Viewer
 
 BUSY, QUIET = 0.25, 1.0
@@ -217,6 +216,8 @@ class SweepFeed(Feed):
 
 def _concerns_all(news: News) -> bool:
     """Whether rows may have changed that no event names."""
+    from ..engine import events as ev
+
     return any(
         isinstance(record.event, (ev.SourceUnreachable, ev.SourceReachable, ev.DelaysOver))
         or (
@@ -229,6 +230,8 @@ def _concerns_all(news: News) -> bool:
 
 
 def _answers(news: News) -> tuple[Answer, ...]:
+    from ..engine import events as ev
+
     answers: list[Answer] = []
     for record in news.records:
         match record.event:

@@ -3,12 +3,15 @@ afterwards."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.message import Message
 
-from .asking import Outcome
-from .feed import SweepNews
-from .log_feed import LogNews
-from .sweeps_feed import SweepsNews
+if TYPE_CHECKING:
+    from .asking import Outcome
+    from .feed import SweepNews
+    from .log_feed import LogNews
+    from .sweeps_feed import SweepsNews
 
 
 class SweepTold(Message, bubble=False):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..engine.ids import task_name
-from ..engine.plan.model import Plan, PlannedTask
 from ..state.layout import STDERR, STDOUT, SweepLayout
 from . import format as fmt
-from .feed import SweepChanged, SweepLoaded
 from .log_feed import LogTarget, Stream
-from .view import Facts, ParamColumn, TaskRow
+
+if TYPE_CHECKING:
+    from ..engine.plan.model import Plan, PlannedTask
+    from .feed import SweepChanged, SweepLoaded
+    from .view import Facts, ParamColumn, TaskRow
 
 
 class SweepModel:

@@ -7,6 +7,7 @@ from pathlib import Path as FilePath
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from .bulk import without_collector
 from .checks import check_overrides, check_plan, remark
 from .dialect import tell
 from .draft import Draft
@@ -34,7 +35,8 @@ def read_plan(path: FilePath, *, overrides: Overrides = _NO_OVERRIDES) -> Plan:
     The format is told by the extension (.json, .yaml, .yml, .csv), else by how the content begins. Raises
     PlanError with every problem of the file.
     """
-    return _plan(read_source(path), path.stem, overrides)
+    with without_collector():
+        return _plan(read_source(path), path.stem, overrides)
 
 
 def plan_from_text(
@@ -47,7 +49,8 @@ def plan_from_text(
     """As `read_plan`, from `content`; `name` is the file's name for messages and for the sweep's default
     name.
     """
-    return _plan(decode(content, file=name, format=format), FilePath(name).stem, overrides)
+    with without_collector():
+        return _plan(decode(content, file=name, format=format), FilePath(name).stem, overrides)
 
 
 def count_tasks(path: FilePath, overrides: Overrides = _NO_OVERRIDES) -> int:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 USE_ENVIRONMENT = 'write "$PARAM_{name}" there instead: every parameter is also in the environment'
-
 
 _SHELLS = frozenset({"sh", "ash", "bash", "dash", "fish", "ksh", "mksh", "zsh"})
 _RUN_A_STRING = frozenset({"su", "runuser", "flock", "script", "sg"})
@@ -52,15 +50,10 @@ class Script:
 def refuse_code(before: Sequence[str], name: str) -> None:
     """Raise if the word after `before` is a script for another shell, so that a value in it would be code."""
     for at, word in enumerate(before):
-        program = PurePosixPath(word).name
-        options = before[at + 1 :]
-        only_options = all(
-            option[:1] in "-+" or _TAKES_A_WORD.fullmatch(options[i - 1] if i else "")
-            for i, option in enumerate(options)
-        )
-        if program in _SHELLS and only_options and any(_DASH_C.fullmatch(option) for option in options):
+        program = word.rpartition("/")[2]
+        if program in _SHELLS and _wants_a_script(before[at + 1 :]):
             break
-        if program in _RUN_A_STRING and options and options[-1] in ("-c", "--command"):
+        if program in _RUN_A_STRING and before[at + 1 :] and before[-1] in ("-c", "--command"):
             break
     else:
         return
@@ -68,3 +61,11 @@ def refuse_code(before: Sequence[str], name: str) -> None:
         f"{{{name}}} stands in a script for `{program}`, which would read its value as code",
         f'put that script in single quotes and write "$PARAM_{name}" in it',
     )
+
+
+def _wants_a_script(options: Sequence[str]) -> bool:
+    """True if a shell with these options takes its next word as a script."""
+    for at, option in enumerate(options):
+        if option[:1] not in "-+" and not (at and _TAKES_A_WORD.fullmatch(options[at - 1])):
+            return False
+    return any(_DASH_C.fullmatch(option) for option in options)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
+from .bulk import without_collector
 from .model import ArgsStyle, Dialect, Plan, PlannedTask, Retries, RetryKind, Value
 
 FORMAT = 1
@@ -71,6 +72,10 @@ def plan_from_json(made: Mapping[str, Value]) -> Plan:
     if made.get("format") != FORMAT:
         raise ValueError(
             f"a plan of format {made.get('format')} cannot be read by this version, which knows {FORMAT}"
+        )
+    with without_collector():
+        tasks = tuple(
+            task_from_json(cast("dict[str, Value]", task)) for task in cast("list[Value]", made["tasks"])
         )
     command = made["command"]
     retries = cast("dict[str, Value]", made["retries"])

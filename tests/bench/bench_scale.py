@@ -69,12 +69,15 @@ def _create(root: Path, tasks: int) -> None:
     from spawn_tui.engine.store import SweepStore
     from spawn_tui.state.disk import LocalDisk
 
+    every = range(tasks)
     plan = Plan(
         "spawn", "bench",
-        tuple(PlannedTask("", {"lr": 0.001 * i, "batch_size": 32, "seed": i, "optimizer": "adam"}) for i in range(tasks)),
+        tuple(PlannedTask("", {"lr": 0.001 * i, "batch_size": 32, "seed": i, "optimizer": "adam"}) for i in every),
         command="true",
     )  # fmt: skip
-    SweepStore.create(root, plan, first_events(plan, [SourceSpec("local", "local", SLOTS)], root.name, root), LocalDisk())
+    SweepStore.create(
+        root, plan, first_events(plan, [SourceSpec("local", "local", SLOTS)], root.name, root), LocalDisk()
+    )
 
 
 def _engine(root: Path):
@@ -134,7 +137,9 @@ def run(rounds: int = 3) -> list[Figure]:
     for n in range(rounds):
         for tasks in (SMALL, BIG):
             seconds = []
-            for again in range(10 if tasks == SMALL else 1):  # a thousand tasks are over too soon to measure once
+            for again in range(
+                10 if tasks == SMALL else 1
+            ):  # a thousand tasks are over too soon to measure once
                 root = base / f"{tasks}-{n}-{again}"
                 root.mkdir()
                 _child("create", root, tasks)

@@ -16,7 +16,8 @@ def run(rounds: int = 21) -> list[Figure]:
         subprocess.run(words, stdout=subprocess.DEVNULL, check=True)
 
     seconds = alternate(
-        {"help": lambda: quiet(str(program), "--help"), "bare": lambda: quiet(sys.executable, "-c", "pass")}, rounds
+        {"help": lambda: quiet(str(program), "--help"), "bare": lambda: quiet(sys.executable, "-c", "pass")},
+        rounds,
     )
     more = (seconds["help"] - seconds["bare"]) * 1000
     detail = f"{seconds['help'] * 1000:.0f} ms against {seconds['bare'] * 1000:.0f} ms, median of {rounds}"

@@ -44,21 +44,30 @@ class _HyperQueue:
         for words in (["server", "start"], ["worker", "start", "--cpus", "2"]):
             self.processes.append(
                 subprocess.Popen(
-                    [self.program, *words], env=self.env, cwd=self.folder, stdout=subprocess.DEVNULL,
+                    [self.program, *words],
+                    env=self.env,
+                    cwd=self.folder,
+                    stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
-                )  # fmt: skip
+                )
             )
             deadline = time.monotonic() + 20
-            while words[0] == "server" and subprocess.run(
-                [self.program, "server", "info"], env=self.env, capture_output=True, check=False
-            ).returncode:
+            while (
+                words[0] == "server"
+                and subprocess.run(
+                    [self.program, "server", "info"], env=self.env, capture_output=True, check=False
+                ).returncode
+            ):
                 if time.monotonic() > deadline:
                     raise TimeoutError("hq server did not start")
                 time.sleep(0.1)
         deadline = time.monotonic() + 20
-        while b"RUNNING" not in subprocess.run(
-            [self.program, "worker", "list"], env=self.env, capture_output=True, check=False
-        ).stdout:
+        while (
+            b"RUNNING"
+            not in subprocess.run(
+                [self.program, "worker", "list"], env=self.env, capture_output=True, check=False
+            ).stdout
+        ):
             if time.monotonic() > deadline:
                 raise TimeoutError("hq worker did not start")
             time.sleep(0.1)
@@ -110,13 +119,19 @@ def run(rounds: int = ROUNDS) -> list[Figure]:
 
     ours = seconds["ours"]
     goals = {"xargs": ">= 0.35", "parallel": ">= 2", "hq": ">= 1"}
-    names = {"xargs": "`xargs -P2 sh -c true`", "parallel": "GNU parallel `--joblog --results`", "hq": "HyperQueue"}
+    names = {
+        "xargs": "`xargs -P2 sh -c true`",
+        "parallel": "GNU parallel `--joblog --results`",
+        "hq": "HyperQueue",
+    }
     figures = [
         Figure(
             f"2,000 × `true` on 2 slots, start-up included, against {names[peer]}",
-            seconds[peer] / ours, "× its tasks/s", goals[peer],
+            seconds[peer] / ours,
+            "× its tasks/s",
+            goals[peer],
             f"{TASKS / ours:.0f} against {TASKS / seconds[peer]:.0f} tasks/s, median of {rounds}",
-        )  # fmt: skip
+        )
         for peer in goals
         if peer in seconds
     ]

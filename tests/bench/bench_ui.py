@@ -71,7 +71,9 @@ def first_paint(made: Made, rounds: int) -> list[Figure]:
     middle = {name: statistics.median(values) for name, values in seconds.items()}
     how = ", ".join(f"{name} {value * 1000:.0f} ms" for name, value in middle.items())
     return [
-        Figure("UI: exec to first paint / bare Textual app", middle["paint"] / middle["bare"], "x", "<= 1.8", how),
+        Figure(
+            "UI: exec to first paint / bare Textual app", middle["paint"] / middle["bare"], "x", "<= 1.8", how
+        ),
         Figure("the same, by the command line", middle["program"] / middle["bare"], "x", "<= 1.8"),
         Figure(f"UI: exec to {ROWS:,} rows / bare Textual app", middle["rows"] / middle["bare"], "x"),
     ]

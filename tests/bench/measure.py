@@ -48,5 +48,7 @@ def table(figures: list[Figure]) -> str:
     for figure in figures:
         met = {True: "yes", False: "**no**", None: ""}[figure.met]
         goal = figure.goal.replace(">=", "≥").replace("<=", "≤")
-        lines.append(f"| {figure.name} | {figure.value:.3g} {figure.unit} | {goal} | {met} | {figure.detail} |")
+        lines.append(
+            f"| {figure.name} | {figure.value:.3g} {figure.unit} | {goal} | {met} | {figure.detail} |"
+        )
     return "\n".join(lines)

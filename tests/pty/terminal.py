@@ -23,7 +23,14 @@ LIMIT = 20.0
 class Terminal:
     """Starts `command` on a pty of its own as its controlling terminal."""
 
-    def __init__(self, command: Sequence[str], *, columns: int = 100, lines: int = 30, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        columns: int = 100,
+        lines: int = 30,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.master, self.slave = pty.openpty()
         self.resize(columns, lines, tell=False)
         self.modes = termios.tcgetattr(self.slave)
@@ -37,7 +44,7 @@ class Terminal:
             stderr=self.slave,
             env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})},
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - single-threaded here
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
 
     def read(self, timeout: float = 0.05) -> bytes:

@@ -29,8 +29,10 @@ from .life import PROCESS, ROOT, Life, token_of
 from .scenario import Scenario, draw
 from .source import Temper
 
-CALM_STEPS = 4000
+CALM_STEPS = 1500
 """Steps within which a sweep must have come to its end once faults have ceased."""
+BUSY_STEPS = 5000
+"""Steps a day of faults may take: one that needs more turns in circles."""
 
 
 class _Sleeper:
@@ -102,7 +104,7 @@ class World:
             self.witness.catch_up()
             while self._round():
                 self.steps += 1
-                demand(self.steps < 20 * CALM_STEPS, "the day does not end")
+                demand(self.steps < (CALM_STEPS if self.calm else BUSY_STEPS), "the day does not end")
             self._judge_the_day()
 
     def _round(self) -> bool:
@@ -349,7 +351,7 @@ class World:
         for name, host in self.hosts.items():
             host.reachable = name not in self._gone_for_good
         self._restart_at = self.time.now
-        self.steps = 19 * CALM_STEPS
+        self.steps = 0
         self._send({"verb": "resume"})
 
     # --- what people ask -----------------------------------------------------------------------------------------

@@ -44,7 +44,9 @@ class Driver:
             await asyncio.sleep(0.005)
 
     async def loaded(self) -> None:
-        await self.until(lambda: getattr(self.app.screen, "model", None) and self.app.screen.model.facts, "loaded")  # type: ignore[attr-defined]
+        await self.until(
+            lambda: getattr(self.app.screen, "model", None) and self.app.screen.model.facts, "loaded"
+        )  # type: ignore[attr-defined]
         await self.pilot.pause()
 
     async def press(self, *keys: str) -> None:

@@ -60,7 +60,9 @@ def test_the_screens_rows_are_always_what_a_fresh_look_would_give(root: Path):
         lambda: made.end(11),
         lambda: made.commit(ev.Unknown((ev.Ref(13, 1),), "no answer")),
         lambda: made.start([17]),
-        lambda: made.commit(ev.RequestTaken("a", "cancel", (14,)), ev.Cancelling("ssh:gpu1", (ev.Ref(14, 1),))),
+        lambda: made.commit(
+            ev.RequestTaken("a", "cancel", (14,)), ev.Cancelling("ssh:gpu1", (ev.Ref(14, 1),))
+        ),
         lambda: made.end(14, "cancelled"),
         lambda: made.commit(ev.RequestTaken("b", "cancel"), ev.Dropped((21, 22, 23))),
         lambda: made.commit(ev.RequestTaken("c", "retry", (7,))),

@@ -27,7 +27,13 @@ async def test_it_shows_what_the_task_is(root: Path):
         await driver.press("G", *"kkkkk", "l", "o")
         await driver.sees("Traceback")
         text = driver.text()
-        for words in ("task_019 lr1-b32-m0.9", "✗ failed exit 1", "lr=1.0  batch_size=32", "try 2", "loss is nan"):
+        for words in (
+            "task_019 lr1-b32-m0.9",
+            "✗ failed exit 1",
+            "lr=1.0  batch_size=32",
+            "try 2",
+            "loss is nan",
+        ):
             assert words in text
         await driver.sees("$ python train.py --lr 1.0 --batch-size 32 --momentum 0.9")
         await driver.press("o", "left_square_bracket")

@@ -31,7 +31,9 @@ def three(folder: Path) -> list[Made]:
 
 async def test_it_shows_every_sweep_as_it_is_now(tmp_path: Path):
     running, interrupted, over = three(tmp_path)
-    SweepIndex().put(IndexEntry("gone-20260527-ffffff", "gone", str(tmp_path / "x"), "running", START - 90_000, 5))
+    SweepIndex().put(
+        IndexEntry("gone-20260527-ffffff", "gone", str(tmp_path / "x"), "running", START - 90_000, 5)
+    )
     async with opened(None, clock=running.clock) as driver:
         await driver.sees("4 sweeps · 1 running · 1 interrupted")
         lines = driver.text().splitlines()

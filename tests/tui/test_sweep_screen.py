@@ -187,7 +187,9 @@ async def test_a_silent_engine_is_told_and_a_refusal_too(root: Path, monkeypatch
         await driver.until(lambda: any("has not answered for" in toast for toast in driver.toasts))
         request = next(made.store.layout.requests.glob("*.json")).stem
         made.commit(ev.RequestRefused(request, "the sweep has ended"))
-        await driver.until(lambda: any("will not pause the sweep: the sweep has ended" in t for t in driver.toasts))
+        await driver.until(
+            lambda: any("will not pause the sweep: the sweep has ended" in t for t in driver.toasts)
+        )
 
 
 async def test_readonly_asks_nothing(root: Path):
@@ -337,7 +339,14 @@ async def test_help_lists_the_live_keys(root: Path):
         await driver.press("question_mark")
         assert isinstance(driver.app.screen, HelpScreen)
         text = driver.text()
-        for words in ("x  Cancel", "p  Pause", "/  Filter", "G  Last", "?  Help", "What is grey cannot be done just now."):
+        for words in (
+            "x  Cancel",
+            "p  Pause",
+            "/  Filter",
+            "G  Last",
+            "?  Help",
+            "What is grey cannot be done just now.",
+        ):
             assert words in text, text
         await driver.press("escape")
         assert isinstance(driver.app.screen, SweepScreen)
@@ -393,7 +402,9 @@ async def test_a_directory_that_is_no_sweep_is_told(tmp_path: Path):
     async with opened(None) as driver:
         driver.app.open_sweep(tmp_path)
         await driver.sees(f"there is no sweep in {tmp_path}"[:60])
-        await driver.press("x", "j", "s", "slash", "l", "y", "space", "asterisk", "1", "2", "3", "4", "w", "f", "o")
+        await driver.press(
+            "x", "j", "s", "slash", "l", "y", "space", "asterisk", "1", "2", "3", "4", "w", "f", "o"
+        )
 
 
 async def test_damage_is_told_and_what_was_read_stays(root: Path):

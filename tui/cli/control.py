@@ -89,8 +89,17 @@ def pause(sweep: str) -> int:
 
 @click.command()
 @click.argument("sweep")
-@click.option("--sources", multiple=True, metavar="LIST", help='Other slots than at the start, e.g. "local:8".')
-@click.option("--max-concurrent", "--parallel-limit", "-p", type=click.IntRange(1), metavar="N", help="Run at most N tasks at a time.")
+@click.option(
+    "--sources", multiple=True, metavar="LIST", help='Other slots than at the start, e.g. "local:8".'
+)
+@click.option(
+    "--max-concurrent",
+    "--parallel-limit",
+    "-p",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Run at most N tasks at a time.",
+)
 @click.option("--retry-failed", is_flag=True, help="Run failed tasks again.")
 @click.option("--tasks", metavar="1,5,10-20", help="Run these failed or cancelled tasks again.")
 @click.option("--dry-run", is_flag=True, help="Show what would run; change nothing.")
@@ -169,7 +178,9 @@ def _post(viewer: Viewer, sources: tuple[str, ...], max_concurrent: int | None, 
         for spec in specs:
             if spec.name not in viewer.sweep.sources:
                 known = ", ".join(viewer.sweep.sources)
-                raise UserError(f"this sweep has the sources {known}; adding {spec.name} is not available in this version")
+                raise UserError(
+                    f"this sweep has the sources {known}; adding {spec.name} is not available in this version"
+                )
             post_request(root, "slots", source=spec.name, value=spec.slots)
     if max_concurrent is not None:
         post_request(root, "limit", value=max_concurrent)
@@ -196,10 +207,14 @@ def _dry_run(viewer: Viewer, indices: Sequence[int]) -> int:
         rows.append([task_name(index), task.state.value, str(len(task.attempts) + 1), *cells])
     print_table(["task", "now", "attempt", *keys], rows)
     first = indices[0]
-    say(f"\n{len(indices)} tasks on {', '.join(viewer.sweep.sources)}; nothing was launched. The first would run:")
+    say(
+        f"\n{len(indices)} tasks on {', '.join(viewer.sweep.sources)}; nothing was launched. The first would run:"
+    )
     number = len(viewer.sweep.tasks[first].attempts) + 1
     try:
-        renderer = Renderer(viewer.plan, sweep_id=viewer.sweep.id, project_dir=viewer.sweep.project, base_env=os.environ)
+        renderer = Renderer(
+            viewer.plan, sweep_id=viewer.sweep.id, project_dir=viewer.sweep.project, base_env=os.environ
+        )
         directory = str(viewer.layout.attempt(task_name(first), number))
         data(renderer.show(first, task_dir=directory, attempt=number))
     except PlanError as error:

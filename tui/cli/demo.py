@@ -16,7 +16,12 @@ _FOLDER = Path(__file__).parent.parent / "demo"
 
 
 @click.command()
-@click.option("--sources", multiple=True, metavar="LIST", help='Where to run, e.g. "local:4" (default: one slot per core).')
+@click.option(
+    "--sources",
+    multiple=True,
+    metavar="LIST",
+    help='Where to run, e.g. "local:4" (default: one slot per core).',
+)
 @click.option("--detach", is_flag=True, help="Start it and return at once.")
 @click.option("--no-ui", is_flag=True, help="Run in this terminal without the UI.")
 @click.option("--json", "json_lines", is_flag=True, help="Print events as JSON lines (implies --no-ui).")

@@ -40,7 +40,8 @@ def request(
     start_engine(viewer.root, take_over=take_over)
     if not watch(viewer, lambda: request_id in viewer.sweep.requests, ANSWER_LIMIT):
         raise UserError(
-            f"the engine has not taken the request within {ANSWER_LIMIT:g} s; see {viewer.layout.engine_log}", status=3
+            f"the engine has not taken the request within {ANSWER_LIMIT:g} s; see {viewer.layout.engine_log}",
+            status=3,
         )
     refusal = viewer.sweep.requests[request_id]
     if refusal:

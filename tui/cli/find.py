@@ -31,9 +31,13 @@ def find_sweep(word: str) -> Path:
         return path.resolve()
     entries = all_entries()
     if not entries and word != "latest":
-        raise UserError(f'"{word}" is neither a verb nor a sweep; there are no sweeps yet, spawn-tui --help shows the verbs')
+        raise UserError(
+            f'"{word}" is neither a verb nor a sweep; there are no sweeps yet, spawn-tui --help shows the verbs'
+        )
     if not entries:
-        raise UserError("there are no sweeps yet; `spawn-tui launch FILE` makes one, `spawn-tui demo` shows one")
+        raise UserError(
+            "there are no sweeps yet; `spawn-tui launch FILE` makes one, `spawn-tui demo` shows one"
+        )
     if word == "latest":
         return _existing(entries[0])
     exact = [entry for entry in entries if entry.id == word]
@@ -46,7 +50,9 @@ def find_sweep(word: str) -> Path:
             ids = ", ".join(entry.id for entry in found[:5])
             more = f" and {len(found) - 5} more" if len(found) > 5 else ""
             raise UserError(f'"{word}" names {len(found)} sweeps: {ids}{more}; give more of the id')
-    near = difflib.get_close_matches(word, ["latest"] + [e.id for e in entries] + [e.name for e in entries], 1)
+    near = difflib.get_close_matches(
+        word, ["latest"] + [e.id for e in entries] + [e.name for e in entries], 1
+    )
     hint = f'; did you mean "{near[0]}"?' if near else "; `spawn-tui list` shows what there is"
     raise UserError(f'"{word}" is neither a verb nor a sweep{hint}')
 

@@ -54,7 +54,14 @@ class PlainPrinter:
         for record in records:
             event = record.event
             match event:
-                case ev.Launching() | ev.Running() | ev.DelaysOver() | ev.SweepCreated() | ev.Requeued() | ev.Ended():
+                case (
+                    ev.Launching()
+                    | ev.Running()
+                    | ev.DelaysOver()
+                    | ev.SweepCreated()
+                    | ev.Requeued()
+                    | ev.Ended()
+                ):
                     if isinstance(event, ev.Ended):
                         failed = tuple(end for end in event.attempts if end.state != "completed")
                         if failed:
@@ -142,7 +149,11 @@ def progress_text(sweep: Sweep) -> str:
     left = eta(sweep, sweep.updated_at)
     text = f"{sweep.done}/{sweep.total} done"
     state = state_text(sweep)
-    return text + (f", {state}" if state else "") + (f", about {format_duration(round(left))} left" if left else "")
+    return (
+        text
+        + (f", {state}" if state else "")
+        + (f", about {format_duration(round(left))} left" if left else "")
+    )
 
 
 def _clock(at: float) -> str:
@@ -170,7 +181,9 @@ class _Interrupts:
         self._interrupts += 1
         if self._interrupts == 1 and sweep.active:
             engine.drain("Ctrl-C; what runs goes on", LINGER)
-            say(f"\nspawn-tui: nothing more is launched; Ctrl-C again within {LINGER:g} s cancels {_running(sweep)}")
+            say(
+                f"\nspawn-tui: nothing more is launched; Ctrl-C again within {LINGER:g} s cancels {_running(sweep)}"
+            )
         elif self._interrupts == 1:
             engine.stop("Ctrl-C")
         else:
@@ -276,5 +289,3 @@ def exit_status(sweep: Sweep) -> int:
     if sweep.ended is SweepStatus.FAILED and never:
         return NOTHING_LAUNCHED
     return SOME_FAILED
-
-

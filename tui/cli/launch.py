@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -34,21 +35,59 @@ class Duration(click.ParamType[float]):
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-@click.option("--param-file", "--config", "--params", "param_file", type=click.Path(path_type=Path), help="Another way to name FILE.")
-@click.option("--sources", multiple=True, metavar="LIST", help='Where to run, e.g. "local:4" (default: local, one slot per core).')
-@click.option("--strategy", type=click.Choice(["round_robin", "least_loaded", "random"]), default="round_robin", show_default=True, help="How tasks are spread over several sources.")
+@click.option(
+    "--param-file",
+    "--config",
+    "--params",
+    "param_file",
+    type=click.Path(path_type=Path),
+    help="Another way to name FILE.",
+)
+@click.option(
+    "--sources",
+    multiple=True,
+    metavar="LIST",
+    help='Where to run, e.g. "local:4" (default: local, one slot per core).',
+)
+@click.option(
+    "--strategy",
+    type=click.Choice(["round_robin", "least_loaded", "random"]),
+    default="round_robin",
+    show_default=True,
+    help="How tasks are spread over several sources.",
+)
 @click.option("--command", metavar="TEMPLATE", help='What each task runs, e.g. "python train.py --lr {lr}".')
-@click.option("--args", "args_style", type=click.Choice(["hydra", "flags", "env", "json", "template"]), help="How parameters reach the command besides {placeholders}.")
-@click.option("--max-concurrent", "--parallel-limit", "-p", type=click.IntRange(1), metavar="N", help="Run at most N tasks at a time, over all sources.")
+@click.option(
+    "--args",
+    "args_style",
+    type=click.Choice(["hydra", "flags", "env", "json", "template"]),
+    help="How parameters reach the command besides {placeholders}.",
+)
+@click.option(
+    "--max-concurrent",
+    "--parallel-limit",
+    "-p",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Run at most N tasks at a time, over all sources.",
+)
 @click.option("--launch-delay", type=Duration(), help="Wait between two launches, e.g. 5s.")
 @click.option("--sweep-name", metavar="NAME", help="Name of the sweep (default: the file's).")
 @click.option("--retries", type=click.IntRange(0), metavar="N", help="Try a failed task again up to N times.")
 @click.option("--timeout", type=Duration(), help="End a task that runs longer, e.g. 2h.")
-@click.option("--output-dir", type=click.Path(path_type=Path), help="Where sweeps are kept (default: sweeps/outputs).")
-@click.option("--dry-run", is_flag=True, help="Show all tasks and the exact command of the first; launch nothing.")
+@click.option(
+    "--output-dir", type=click.Path(path_type=Path), help="Where sweeps are kept (default: sweeps/outputs)."
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Show all tasks and the exact command of the first; launch nothing."
+)
 @click.option("--count-only", is_flag=True, help="Print the number of tasks; launch nothing.")
 @click.option("--estimate-only", is_flag=True, help="Show what the sweep may cost; launch nothing.")
-@click.option("--no-verify-sync", is_flag=True, help="Do not compare the project with remote sources (local sources need no comparison).")
+@click.option(
+    "--no-verify-sync",
+    is_flag=True,
+    help="Do not compare the project with remote sources (local sources need no comparison).",
+)
 @click.option("--detach", is_flag=True, help="Start the sweep and return at once.")
 @click.option("--no-ui", is_flag=True, help="Run in this terminal without the UI.")
 @click.option("--json", "json_lines", is_flag=True, help="Print events as JSON lines (implies --no-ui).")
@@ -89,7 +128,9 @@ def launch(
     """
     path = file or param_file
     if path is None:
-        raise click.UsageError("name a parameter file: spawn-tui launch FILE (spawn-tui demo shows one at work)")
+        raise click.UsageError(
+            "name a parameter file: spawn-tui launch FILE (spawn-tui demo shows one at work)"
+        )
     if file is not None and param_file is not None:
         raise click.UsageError(f"two parameter files: {file} and {param_file}")
     overrides = Overrides(
@@ -111,7 +152,9 @@ def launch(
     if dry_run:
         return _dry_run(plan, sources)
     if estimate_only:
-        say(f"{plan.name}: {len(plan.tasks)} tasks on this machine, which costs nothing that spawn-tui knows of")
+        say(
+            f"{plan.name}: {len(plan.tasks)} tasks on this machine, which costs nothing that spawn-tui knows of"
+        )
         return 0
     root = create(plan, sources or plan.sources, path=path, strategy=strategy, output_dir=output_dir, yes=yes)
     options = ctx.obj
@@ -121,7 +164,10 @@ def launch(
     )  # fmt: skip
 
 
-def _read(reader):  # type: ignore[no-untyped-def]
+T = TypeVar("T")
+
+
+def _read(reader: Callable[[], T]) -> T:
     try:
         return reader()
     except PlanError as error:
@@ -165,7 +211,9 @@ def create(
             config_text=path.read_bytes(),
         )
     except OSError as error:
-        raise UserError(f"cannot create the sweep: {error.filename or ''}: {error.strerror}", status=3) from None
+        raise UserError(
+            f"cannot create the sweep: {error.filename or ''}: {error.strerror}", status=3
+        ) from None
 
 
 def start(

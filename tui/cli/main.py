@@ -18,7 +18,11 @@ _VERBS: dict[str, tuple[str, str, str]] = {
     "list": ("show", "list_sweeps", "List all sweeps."),
     "errors": ("show", "errors", "Show which tasks failed, and why."),
     "logs": ("logs", "logs", "Print or follow the output of a task."),
-    "resume": ("control", "resume", "Go on with a sweep that was interrupted, paused or cancelled; retry failed tasks."),
+    "resume": (
+        "control",
+        "resume",
+        "Go on with a sweep that was interrupted, paused or cancelled; retry failed tasks.",
+    ),
     "cancel": ("control", "cancel", "Cancel a sweep, or some of its tasks."),
     "pause": ("control", "pause", "Launch nothing more; what runs goes on."),
     "demo": ("demo", "demo", "Run a small real sweep on this machine, and watch it."),
@@ -101,7 +105,9 @@ def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog=_EPILOG,
 )
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version."
+)
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.option("--readonly", is_flag=True, help="Open the UI without the keys that change anything.")
 @click.option("--ascii", "ascii_only", is_flag=True, help="Draw the UI with ASCII characters only.")

@@ -27,7 +27,11 @@ _CHECK = {SweepStatus.COMPLETED: 0, SweepStatus.FAILED: 1, SweepStatus.CANCELLED
 @click.argument("sweep", default="latest")
 @click.option("--sweep-id", help="Another way to name SWEEP.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@click.option("--check-complete", is_flag=True, help="Exit 0 completed, 1 failed or cancelled, 2 not over, 3 error; print nothing else.")
+@click.option(
+    "--check-complete",
+    is_flag=True,
+    help="Exit 0 completed, 1 failed or cancelled, 2 not over, 3 error; print nothing else.",
+)
 def status(sweep: str, sweep_id: str | None, as_json: bool, check_complete: bool) -> int:
     """Show the state of SWEEP (default: the latest)."""
     root = find_sweep(sweep_id or sweep)
@@ -45,13 +49,20 @@ def _print_status(viewer: Viewer, state: SweepStatus) -> None:
 
     sweep = viewer.sweep
     age = viewer.age()
-    data(f"{sweep.id}  {state}" + (f" ({sweep.reason or sweep.pause_reason})" if sweep.reason or sweep.pause_reason else ""))
-    data(f"  tasks      {', '.join(f'{n} {name}' for name, n in counts(sweep).items() if n) or 'none'} of {sweep.total}")
+    data(
+        f"{sweep.id}  {state}"
+        + (f" ({sweep.reason or sweep.pause_reason})" if sweep.reason or sweep.pause_reason else "")
+    )
+    data(
+        f"  tasks      {', '.join(f'{n} {name}' for name, n in counts(sweep).items() if n) or 'none'} of {sweep.total}"
+    )
     if sweep.unknown_count:
         data(f"  unknown    {sweep.unknown_count} of the running cannot be asked")
     left = eta(sweep, sweep.updated_at)
     end = sweep.ended_at or sweep.updated_at
-    data(f"  created    {iso(sweep.created_at)}, {format_duration(round(end - sweep.created_at))} until the last event")
+    data(
+        f"  created    {iso(sweep.created_at)}, {format_duration(round(end - sweep.created_at))} until the last event"
+    )
     if state not in FINAL:
         holder = viewer.holder()
         engine = f"{holder.describe()}, heard from {age:.1f} s ago" if holder and age is not None else "none"
@@ -59,8 +70,13 @@ def _print_status(viewer: Viewer, state: SweepStatus) -> None:
         if left is not None:
             data(f"  left       about {format_duration(round(left))}")
     for source in sweep.sources.values():
-        away = f", unreachable since {iso(source.unreachable_since)}: {source.unreachable_reason}" if source.unreachable_since else ""
-        data(f"  {source.name:<10} {len(source.active)}/{source.slots} slots busy, {source.completed} completed, {source.failed} failed{away}")
+        away = (
+            f", unreachable since {iso(source.unreachable_since)}: {source.unreachable_reason}"
+            if source.unreachable_since
+            else ""
+        )
+        load = f"{len(source.active)}/{source.slots} slots busy"
+        data(f"  {source.name:<10} {load}, {source.completed} completed, {source.failed} failed{away}")
     data(f"  directory  {viewer.root}")
     if sweep.failures:
         say(f"  what failed: spawn-tui errors {sweep.id}")
@@ -70,7 +86,11 @@ def _print_status(viewer: Viewer, state: SweepStatus) -> None:
 
 @click.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per sweep and line.")
-@click.option("--rebuild", is_flag=True, help="Make the index anew from the directories it knows and from sweeps/outputs.")
+@click.option(
+    "--rebuild",
+    is_flag=True,
+    help="Make the index anew from the directories it knows and from sweeps/outputs.",
+)
 def list_sweeps(as_json: bool, rebuild: bool) -> int:
     """List all sweeps, newest first."""
     if rebuild:
@@ -142,7 +162,16 @@ def errors(sweep: str, as_json: bool) -> int:
                 "directory": str(viewer.attempt_dir(index)),
             })  # fmt: skip
         code = "" if attempt.exit_code is None else str(attempt.exit_code)
-        rows.append([task_name(index), viewer.plan.tasks[index].label, attempt.kind or "", code, str(attempt.number), attempt.message])
+        rows.append(
+            [
+                task_name(index),
+                viewer.plan.tasks[index].label,
+                attempt.kind or "",
+                code,
+                str(attempt.number),
+                attempt.message,
+            ]
+        )
     if as_json:
         return 0
     if not rows:

@@ -34,7 +34,9 @@ def sigmoid(z: float) -> float:
     return 1.0 / (1.0 + math.exp(-z)) if z >= 0 else math.exp(z) / (1.0 + math.exp(z))
 
 
-def loss_and_accuracy(weights: list[float], points: list[tuple[float, float, int]], decay: float) -> tuple[float, float]:
+def loss_and_accuracy(
+    weights: list[float], points: list[tuple[float, float, int]], decay: float
+) -> tuple[float, float]:
     loss, right = 0.5 * decay * sum(w * w for w in weights), 0
     for x, y, label in points:
         p = sigmoid(weights[0] * x + weights[1] * y + weights[2])
@@ -75,7 +77,12 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--optimizer", default="sgd")
     parser.add_argument("--decay", type=float, default=1e-3)
-    parser.add_argument("--pause", type=float, default=0.08, help="seconds between two epochs, so that there is something to see")
+    parser.add_argument(
+        "--pause",
+        type=float,
+        default=0.08,
+        help="seconds between two epochs, so that there is something to see",
+    )
     chosen = parser.parse_args()
     if chosen.optimizer != "sgd":
         raise ValueError(f"unknown optimizer {chosen.optimizer!r}; there is only 'sgd'")

@@ -8,26 +8,27 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from textual.screen import Screen
 
-from ..asking import ANSWER_WITHIN, Outcome, ask
-from ..feed import Answer
 from ..messages import AskedTold
-from ..wishes import Wish
 
 if TYPE_CHECKING:
     from ..app import SpawnApp
+    from ..asking import Outcome
+    from ..feed import Answer
+    from ..wishes import Wish
 
 
-@dataclass(slots=True)
+ANSWER_WITHIN = 10.0
+"""Seconds after which a silent engine is worth a word."""
+
+
 class _Waiting:
-    wish: Wish
-    since: float
-    said: bool = False
+    def __init__(self, wish: Wish) -> None:
+        self.wish, self.since, self.said = wish, time.monotonic(), False
 
 
 class AskingScreen(Screen[None]):
@@ -60,6 +61,8 @@ class AskingScreen(Screen[None]):
     def _carry_out(self, root: Path, wish: Wish, engine: bool) -> None:
         if not engine:
             self.say("No engine runs; starting one …")
+        from ..asking import ask
+
         start = self.spawn.start_engine
 
         def run() -> None:
@@ -84,7 +87,7 @@ class AskingScreen(Screen[None]):
         else:
             self.say(f"Asked the engine to {wish.what}.")
         if outcome.request and not outcome.error:
-            self._waiting[outcome.request] = _Waiting(wish, time.monotonic())
+            self._waiting[outcome.request] = _Waiting(wish)
             early = self._early.pop(outcome.request, None)
             if early is not None:
                 self.answered([early])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
@@ -13,12 +14,14 @@ from ..messages import CommandTold, LogTold
 from ..model import SweepModel, command_of
 from ..widgets.key_bar import KeyBar
 from ..widgets.log_view import LogView
-from ..widgets.prompt import Prompt
 from ..widgets.task_summary import TaskSummary
 from .asking import AskingScreen
 
 WHOLE_BYTES, WHOLE_LINES = 16 << 20, 200_000
 """How much of a log's end is held; what came before it stands in the file, and the title says so."""
+
+if TYPE_CHECKING:
+    from ..widgets.prompt import Prompt
 
 
 class LogScreen(AskingScreen):
@@ -109,14 +112,14 @@ class LogScreen(AskingScreen):
         self.log_view.follow = not self.log_view.follow
 
     def action_search(self) -> None:
-        if not self.query(Prompt):
+        if not self.query("#prompt"):
             self.mount(
                 Prompt("/", self.log_view.wanted, "text to find", id="prompt"), before=self.query_one(KeyBar)
             )
 
     def on_prompt_changed(self, message: Prompt.Changed) -> None:
         number = self.log_view.search(message.text)
-        self.query_one(Prompt).note(fmt.plural(number, "line") if message.text else "")
+        message.prompt.note(fmt.plural(number, "line") if message.text else "")
 
     async def on_prompt_kept(self) -> None:
         await self._close_prompt()
@@ -129,7 +132,7 @@ class LogScreen(AskingScreen):
         await self._close_prompt()
 
     async def _close_prompt(self) -> None:
-        await self.query(Prompt).remove()
+        await self.query("#prompt").remove()
         self.log_view.focus()
         self.refresh_bindings()
 
@@ -159,7 +162,7 @@ class LogScreen(AskingScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "search":
-            return not self.query(Prompt)
+            return not self.query("#prompt")
         if action == "match":
             return bool(self.log_view.wanted) if self.is_mounted else False
         if action == "attempt":

@@ -6,16 +6,16 @@ from __future__ import annotations
 import gc
 import time
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.reactive import reactive
+from textual.widget import Widget
 
 from .. import format as fmt
 from ..bindings import CHANGES, SWEEP
 from ..feed import SweepChanged, SweepFeed, SweepLoaded, SweepTrouble
-from ..filters import FilterError, Keep, parse_filter
 from ..log_feed import LogFeed, Stream
 from ..messages import LogTold, SweepTold
 from ..model import SweepModel
@@ -25,13 +25,15 @@ from ..widgets.key_bar import KeyBar
 from ..widgets.line_list import LineList
 from ..widgets.log_view import LogView
 from ..widgets.pane_tabs import PaneTabs
-from ..widgets.prompt import Prompt
 from ..widgets.source_bars import SourceBars
 from ..widgets.sweep_summary import SweepSummary
 from ..widgets.task_table import TaskTable
 from .sweep_actions import SweepActions
 
-Pane = Literal["tasks", "sources", "failures", "log"]
+if TYPE_CHECKING:
+    from ..filters import Keep
+    from ..widgets.prompt import Prompt
+
 PANES: dict[str, str] = {"tasks": "Tasks", "sources": "Sources", "failures": "Failures", "log": "Log"}
 TAIL_BYTES, TAIL_LINES = 256 * 1024, 5_000
 _SHAPES = ("tiny", "narrow", "wide", "huge")
@@ -56,6 +58,8 @@ class SweepScreen(SweepActions):
         self._trouble = ""
         self._arranged_at, self._arrange_cost = 0.0, 0.0
         self._arrange_due = False
+        self._log_due = False
+        self._titles: dict[Widget, tuple[str, str]] = {}
 
     def _now(self) -> float:
         return self.spawn.now()
@@ -77,9 +81,13 @@ class SweepScreen(SweepActions):
         self.log_view, self.tabs = self.query_one(LogView), self.query_one(PaneTabs)
         self.tabs.active = self.pane
         self.add_class("-pane-tasks")
+        self.call_after_refresh(self._start_feeds)
+        self.set_interval(0.5, self._tick)
+
+    def _start_feeds(self) -> None:
+        # Not sooner: their imports would be in the way of the first picture.
         self._feed.start()
         self._log_feed.start()
-        self.set_interval(0.5, self._tick)
 
     def on_unmount(self) -> None:
         self._feed.stop()
@@ -159,12 +167,11 @@ class SweepScreen(SweepActions):
         self.table.now = self._now()
         self._show_summary()
         self.sources.show(facts.sources, self._now())
-        self.sources.styles.max_height = max(4, 2 * len(facts.sources) + 2)
         self.failures.show(facts.failures)
         self.failures.border_title = (
             f"Failures {fmt.count(len(facts.failures))}" if facts.failures else "Failures"
         )
-        self.sources.border_title = "Sources"
+        self._entitle(self.sources, "Sources")
         self.failures.set_class(bool(facts.failures), "-alarm")
         self.tabs.alarm("failures", len(facts.failures))
         self._title_table()
@@ -178,18 +185,24 @@ class SweepScreen(SweepActions):
             title += f" /{self.filter_text}"
         if self.table.marks:
             title += f" ({fmt.count(len(self.table.marks))} marked)"
-        self.table.border_title = _plain(title)
+        self._entitle(self.table, title)
 
     def _title_log(self) -> None:
         task, view = self.table.selected, self.log_view
         if task is None:
-            view.border_title = "Log"
+            self._entitle(view, "Log")
             return
         target = self.model.log_target(task, self.stream)
         attempt = f" try {target.attempt}" if target.attempt > 1 else ""
-        view.border_title = _plain(f"{self.stream} of {self.model.label(task)}{attempt}")
+        title = f"{self.stream} of {self.model.label(task)}{attempt}"
         more = f"{fmt.plural(view.unseen, 'new line')}, " if view.unseen else ""
-        view.border_subtitle = "" if view.follow else f"{more}f follows"
+        self._entitle(view, title, "" if view.follow else f"{more}f follows")
+
+    def _entitle(self, widget: Widget, title: str, subtitle: str = "") -> None:
+        """Title a pane. Only if it is another: it costs a repaint of the whole pane."""
+        if self._titles.get(widget) != (title, subtitle):
+            self._titles[widget] = (title, subtitle)
+            widget.border_title, widget.border_subtitle = _plain(title), _plain(subtitle)
 
     def on_log_view_moved(self) -> None:
         self._title_log()
@@ -214,6 +227,11 @@ class SweepScreen(SweepActions):
     def _filter_again(self) -> str:
         """Make the test of the filter's text; returns what is wrong with it, and then the filter before it
         stands."""
+        if not self.filter_text:
+            self._keep = None
+            return ""
+        from ..filters import FilterError, parse_filter
+
         try:
             self._keep = parse_filter(self.filter_text, self.model.tasks, self.model.param_keys, self._now())
         except FilterError as error:
@@ -221,7 +239,9 @@ class SweepScreen(SweepActions):
         return ""
 
     def action_filter(self) -> None:
-        if not self.query(Prompt):
+        if not self.query("#prompt"):
+            from ..widgets.prompt import Prompt
+
             self._before = self.filter_text
             prompt = Prompt("/", self.filter_text, "state:failed  lr>0.01  !word", id="prompt")
             self.mount(prompt, before=self.query_one(KeyBar))
@@ -230,12 +250,11 @@ class SweepScreen(SweepActions):
     def on_prompt_changed(self, message: Prompt.Changed) -> None:
         self.filter_text = message.text
         wrong = self._filter_again()
-        prompt = self.query_one(Prompt)
         if wrong:
-            prompt.note(wrong, error=True)
+            message.prompt.note(wrong, error=True)
         else:
             self._arrange()
-            prompt.note(f"{fmt.count(self.table.count)} of {fmt.count(len(self.model.rows))}")
+            message.prompt.note(f"{fmt.count(self.table.count)} of {fmt.count(len(self.model.rows))}")
         self.update_keys()
 
     async def on_prompt_kept(self) -> None:
@@ -252,7 +271,7 @@ class SweepScreen(SweepActions):
         await self._close_prompt()
 
     async def _close_prompt(self) -> None:
-        await self.query(Prompt).remove()
+        await self.query("#prompt").remove()
         self.table.focus()
         self._title_table()
 
@@ -317,7 +336,7 @@ class SweepScreen(SweepActions):
 
     def on_line_list_moved(self, message: LineList.Moved) -> None:
         if message.sender is self.table:
-            self._follow_log()
+            self._follow_log_soon()
             self.update_keys()
         elif message.sender is self.failures and self.failures.failure:
             self.table.go_to(self.failures.failure.task)
@@ -332,7 +351,14 @@ class SweepScreen(SweepActions):
         else:
             self.action_logs()
 
+    def _follow_log_soon(self) -> None:
+        """A held key passes a task every 30 ms; reading a log of each would keep the keys waiting."""
+        if not self._log_due:
+            self._log_due = True
+            self.set_timer(0.08, self._follow_log)
+
     def _follow_log(self) -> None:
+        self._log_due = False
         task = self.table.selected
         if task is not None:
             self._log_feed.follow(self.model.log_target(task, self.stream))
@@ -401,7 +427,7 @@ class SweepScreen(SweepActions):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in CHANGES:
             return self.can(action)
-        if action == "filter" and self.query(Prompt):
+        if action == "filter" and self.query("#prompt"):
             return False
         if action in (
             "filter",

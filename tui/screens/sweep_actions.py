@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from .. import wishes
-from ..model import SweepModel
-from ..view import FINAL_STATUSES, SourceRow, TaskRow
-from ..widgets.source_bars import SourceBars
-from ..widgets.task_table import TaskTable
+from ..view import FINAL_STATUSES, Facts, SourceRow, TaskRow
 from .asking import AskingScreen
+
+if TYPE_CHECKING:
+    from ..model import SweepModel
+    from ..widgets.source_bars import SourceBars
+    from ..widgets.task_table import TaskTable
+    from ..wishes import Wish
 
 _LEFT = frozenset({"pending", "launching", "running", "unknown"})
 _AGAIN = frozenset({"failed", "cancelled"})
@@ -73,52 +76,56 @@ class SweepActions(AskingScreen):
 
     # -- asking --------------------------------------------------------------------------------------------
 
-    def _ask(self, wish: wishes.Wish | None) -> None:
+    def _ask(self, make: Callable[[Facts], Wish | None]) -> None:
+        """Ask for what `make` makes of the sweep as it is, if it makes anything."""
         facts = self.model.facts
+        wish = make(facts) if facts is not None else None
         if wish is not None and facts is not None:
             self.wish(self.model.root, wish, engine=bool(facts.engine))
 
-    def _cancel(self, *, force: bool) -> None:
-        if self.model.facts is not None:
-            self._ask(
-                wishes.cancel_tasks(self.model.facts, list(self.targets()), self.spawn.now(), force=force)
-            )
-
     def action_cancel(self) -> None:
-        self._cancel(force=False)
+        from ..wishes import cancel_tasks
+
+        self._ask(lambda facts: cancel_tasks(facts, list(self.targets()), self.spawn.now()))
 
     def action_cancel_force(self) -> None:
-        self._cancel(force=True)
+        from ..wishes import cancel_tasks
+
+        self._ask(lambda facts: cancel_tasks(facts, list(self.targets()), self.spawn.now(), force=True))
 
     def action_cancel_sweep(self) -> None:
-        if self.model.facts is not None:
-            self._ask(wishes.cancel_sweep(self.model.facts, self.model.rows, self.spawn.now()))
+        from ..wishes import cancel_sweep
+
+        self._ask(lambda facts: cancel_sweep(facts, self.model.rows, self.spawn.now()))
 
     def action_retry(self) -> None:
-        if self.model.facts is not None:
-            self._ask(wishes.retry_tasks(self.model.facts, list(self.targets())))
+        from ..wishes import retry_tasks
+
+        self._ask(lambda facts: retry_tasks(facts, list(self.targets())))
 
     def action_retry_failed(self) -> None:
         """All that failed; under a filter, only those it shows."""
-        facts, rows = self.model.facts, self.model.rows
-        if facts is None:
-            return
+        from ..wishes import retry_failed, retry_tasks
+
         if not self.filtered:
-            self._ask(wishes.retry_failed(facts))
+            self._ask(retry_failed)
             return
+        rows = self.model.rows
         shown = [rows[index] for index in self.table.order if rows[index].state in _AGAIN]
         if shown:
-            self._ask(wishes.retry_tasks(facts, shown))
+            self._ask(lambda facts: retry_tasks(facts, shown))
         else:
             self.say("No task that this filter shows has failed.", "warning")
 
     def action_pause(self) -> None:
-        if self.model.facts is not None:
-            self._ask(wishes.pause(self.model.facts))
+        from ..wishes import pause
+
+        self._ask(pause)
 
     def action_resume(self) -> None:
-        if self.model.facts is not None:
-            self._ask(wishes.resume(self.model.facts))
+        from ..wishes import resume
+
+        self._ask(resume)
 
     def action_more_slots(self) -> None:
         self._slots(1)
@@ -127,6 +134,8 @@ class SweepActions(AskingScreen):
         self._slots(-1)
 
     def _slots(self, step: int) -> None:
+        from ..wishes import slots
+
         source = self.sources.source
         if source is None:
             return
@@ -135,7 +144,7 @@ class SweepActions(AskingScreen):
             self.say(f"{source.name} keeps one slot; p pauses the sweep.", "warning")
             return
         self._slots_asked[source.name] = value
-        self._ask(wishes.slots(source, value))
+        self._ask(lambda _: slots(source, value))
 
     def slots_came(self, sources: Sequence[SourceRow]) -> None:
         """The journal has these slots now."""

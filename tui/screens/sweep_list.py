@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.widgets import Label
@@ -13,9 +13,11 @@ from ..bindings import SWEEP_LIST
 from ..messages import SweepsTold
 from ..sweeps_feed import SweepRow, SweepsFeed
 from ..widgets.key_bar import KeyBar
-from ..widgets.prompt import Prompt
 from ..widgets.sweep_table import SweepTable
 from .asking import AskingScreen
+
+if TYPE_CHECKING:
+    from ..widgets.prompt import Prompt
 
 _NOTHING = (
     "No sweep yet.",
@@ -46,7 +48,7 @@ class SweepListScreen(AskingScreen):
     def on_mount(self) -> None:
         self.table = self.query_one(SweepTable)
         self._show()
-        self._feed.start()
+        self.call_after_refresh(self._feed.start)
         self.set_interval(1.0, self._show)
 
     def on_unmount(self) -> None:
@@ -113,7 +115,9 @@ class SweepListScreen(AskingScreen):
         self.spawn.open_sweep(Path(row.directory))
 
     def action_filter(self) -> None:
-        if not self.query(Prompt):
+        if not self.query("#prompt"):
+            from ..widgets.prompt import Prompt
+
             self.mount(Prompt("/", self._filter, "words", id="prompt"), before=self.query_one(KeyBar))
 
     def on_prompt_changed(self, message: Prompt.Changed) -> None:
@@ -121,12 +125,12 @@ class SweepListScreen(AskingScreen):
         self._show()
 
     async def on_prompt_kept(self) -> None:
-        await self.query(Prompt).remove()
+        await self.query("#prompt").remove()
         self.table.focus()
 
     async def on_prompt_dropped(self) -> None:
         self.action_back()
-        await self.query(Prompt).remove()
+        await self.query("#prompt").remove()
         self.table.focus()
 
     def action_back(self) -> None:
@@ -145,7 +149,7 @@ class SweepListScreen(AskingScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "back":
             return bool(self._filter)
-        if action == "filter" and self.query(Prompt):
+        if action == "filter" and self.query("#prompt"):
             return False
         if action in ("filter", "copy_id", "copy_command"):
             return bool(self._rows)

@@ -16,9 +16,9 @@ class Prompt(Horizontal):
     BINDINGS = PROMPT
 
     class Changed(Message):
-        def __init__(self, text: str) -> None:
+        def __init__(self, prompt: Prompt, text: str) -> None:
             super().__init__()
-            self.text = text
+            self.prompt, self.text = prompt, text
 
     class Kept(Changed):
         """`enter`: the text stands."""
@@ -50,11 +50,11 @@ class Prompt(Horizontal):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        self.post_message(self.Changed(event.value))
+        self.post_message(self.Changed(self, event.value))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self.post_message(self.Kept(event.value))
+        self.post_message(self.Kept(self, event.value))
 
     def action_drop(self) -> None:
         self.post_message(self.Dropped())

@@ -7,7 +7,6 @@ import signal
 from pathlib import Path
 
 import pytest
-
 from spawn_tui.engine.viewer import Viewer
 
 from .run import spawn_tui, start, sweep_root, wait_until

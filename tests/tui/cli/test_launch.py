@@ -27,7 +27,9 @@ def test_a_sweep_that_succeeds(tmp_path: Path):
 
 
 def test_the_tree_is_the_guides(tmp_path: Path):
-    file = write(tmp_path, "params: [{lr: 0.1, on: 'no'}]\ncommand: 'test -d $SWEEP_TASK_DIR/results && exit 3'\n")
+    file = write(
+        tmp_path, "params: [{lr: 0.1, on: 'no'}]\ncommand: 'test -d $SWEEP_TASK_DIR/results && exit 3'\n"
+    )
     spawn_tui("launch", file, "--no-ui", cwd=tmp_path)
     root = sweep_root(tmp_path)
     task = root / "tasks/task_001"
@@ -68,7 +70,8 @@ def test_json_is_the_journal_and_a_summary(tmp_path: Path):
 
 
 def test_retries_and_the_previous_directory(tmp_path: Path):
-    script = 'if [ "$SWEEP_ATTEMPT" = 1 ]; then echo half > "$SWEEP_TASK_DIR/ckpt"; exit 1; fi; cat "$SWEEP_PREVIOUS_DIR/ckpt"'
+    first = 'if [ "$SWEEP_ATTEMPT" = 1 ]; then echo half > "$SWEEP_TASK_DIR/ckpt"; exit 1; fi'
+    script = first + '; cat "$SWEEP_PREVIOUS_DIR/ckpt"'
     file = write(tmp_path, f"params: [{{a: 1}}]\ncommand: '{script}'\nretries: {{max: 1, backoff: 10ms}}\n")
     done = spawn_tui("launch", file, "--no-ui", cwd=tmp_path)
     assert done.status == 0, done.err
