@@ -82,9 +82,7 @@ def plan_from_json(made: Mapping[str, Value]) -> Plan:
     return Plan(
         dialect=cast(Dialect, made["dialect"]),
         name=cast(str, made["name"]),
-        tasks=tuple(
-            task_from_json(cast("dict[str, Value]", task)) for task in cast("list[Value]", made["tasks"])
-        ),
+        tasks=tasks,
         command=tuple(cast("list[str]", command))
         if isinstance(command, list)
         else cast("str | None", command),

@@ -52,7 +52,7 @@ class Life:
         self.sources: dict[str, SimSource] = {}
         self.dead = False
         self.stepped = False
-        """Whether the last thing it did was a round of its loop, after which nothing may be left to do."""
+        """Whether the last thing it did was a round of its loop."""
 
     # --- what its surroundings call ------------------------------------------------------------------------------
 
@@ -121,16 +121,16 @@ class Life:
     def go_on(self) -> bool:
         """The next piece of `engine.run.run_engine`; whether there is another. Raises what the engine raises."""
         engine = self.engine
-        self.stepped = False
         if engine is None:
             self._begin()
-        elif engine.finished:
+        elif self.stepped and engine.finished:
+            self.stepped = False
             engine.finish()
             engine.close()
             return False
         else:
             engine.step()
-            self.stepped = not engine.finished
+            self.stepped = True
         return True
 
     def _begin(self) -> None:

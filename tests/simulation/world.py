@@ -194,7 +194,7 @@ class World:
             return
         check_shape(sweep)
         demand_same(sweep, self.witness.sweep, "the journal tells another sweep than the engine's")
-        if life.stepped:
+        if life.stepped and life.engine is not None and not life.engine.finished:
             self.witness.demand_obeyed()
 
     def _pass_time(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -15,7 +16,7 @@ from ...engine.sources.registry import SourceError, parse_sources
 from ...engine.sweep import ACTIVE, FINAL, Sweep, SweepStatus, TaskState
 from ...engine.viewer import Viewer
 from .engines import request, watch
-from .find import find_sweep, readable
+from .find import readable, sweep_argument
 from .output import UserError, ask, data, say
 
 CANCEL_LIMIT = 3 * GRACE + 10.0
@@ -32,17 +33,17 @@ def _tasks(viewer: Viewer, text: str | None) -> list[int]:
 
 
 @click.command()
-@click.argument("sweep")
+@sweep_argument()
 @click.option("--tasks", metavar="1,5,10-20", help="Only these tasks.")
 @click.option("--force", is_flag=True, help="Kill at once, without the grace period.")
 @click.option("--take-over", is_flag=True, help="Replace an engine that hangs or whose host is gone.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-def cancel(sweep: str, tasks: str | None, force: bool, take_over: bool, yes: bool) -> int:
+def cancel(root: Path, tasks: str | None, force: bool, take_over: bool, yes: bool) -> int:
     """Cancel SWEEP, or some of its tasks; returns when nothing of them runs any more.
 
     A running task gets TERM, and KILL after ten seconds. What is completed stays completed.
     """
-    viewer = readable(lambda: Viewer(find_sweep(sweep)))
+    viewer = readable(lambda: Viewer(root))
     chosen = _tasks(viewer, tasks)
     now = viewer.sweep
     if now.status in FINAL:
@@ -74,10 +75,10 @@ def cancel(sweep: str, tasks: str | None, force: bool, take_over: bool, yes: boo
 
 
 @click.command()
-@click.argument("sweep")
-def pause(sweep: str) -> int:
+@sweep_argument()
+def pause(root: Path) -> int:
     """Launch nothing more of SWEEP; what runs goes on. `resume` goes on launching."""
-    viewer = readable(lambda: Viewer(find_sweep(sweep)))
+    viewer = readable(lambda: Viewer(root))
     if viewer.sweep.paused and viewer.sweep.ended is None:
         say(f"{viewer.sweep.id} is paused already")
         return 0
@@ -88,7 +89,7 @@ def pause(sweep: str) -> int:
 
 
 @click.command()
-@click.argument("sweep")
+@sweep_argument()
 @click.option(
     "--sources", multiple=True, metavar="LIST", help='Other slots than at the start, e.g. "local:8".'
 )
@@ -111,7 +112,7 @@ def pause(sweep: str) -> int:
 @click.pass_context
 def resume(
     ctx: click.Context,
-    sweep: str,
+    root: Path,
     sources: tuple[str, ...],
     max_concurrent: int | None,
     retry_failed: bool,
@@ -127,7 +128,7 @@ def resume(
 
     Completed tasks never run again. Tasks that still run are adopted, not started anew.
     """
-    viewer = readable(lambda: Viewer(find_sweep(sweep)))
+    viewer = readable(lambda: Viewer(root))
     again = _again(viewer.sweep, retry_failed, _tasks(viewer, tasks))
     waiting = [t.index for t in viewer.sweep.tasks if t.state is TaskState.PENDING]
     if dry_run:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
+
+import click
 
 from ...state.documents import DocumentsDamaged
 from ...state.index import IndexEntry, SweepIndex
@@ -14,6 +17,35 @@ from ...state.layout import SweepLayout
 from .output import UserError
 
 T = TypeVar("T")
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def sweep_argument(*, default: str | None = None) -> Callable[[Function], Function]:
+    """SWEEP as an argument, or as `--sweep-id`, as spawn spells it. The command gets its directory as `root`."""
+
+    def find(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+        if value is not None:
+            ctx.meta[_WORD] = value
+        return value
+
+    def decorate(function: Function) -> Function:
+        @click.argument("sweep", required=False, callback=find, is_eager=True, expose_value=False)
+        @click.option(
+            "--sweep-id", metavar="ID", callback=find, is_eager=True, expose_value=False, hidden=True
+        )
+        @functools.wraps(function)
+        def with_root(*args: object, **kwargs: object) -> object:
+            word = click.get_current_context().meta.get(_WORD) or default
+            if word is None:
+                raise click.UsageError("name a sweep: an id, a unique beginning of one, a name, or latest")
+            return function(*args, root=find_sweep(str(word)), **kwargs)
+
+        return cast("Function", with_root)
+
+    return decorate
+
+
+_WORD = "spawn_tui.sweep"
 
 
 def all_entries() -> list[IndexEntry]:

@@ -36,9 +36,12 @@ _ALIASES = {
 _LATER = {
     "collect": "collecting from remote sources", "collect-results": "collecting from remote sources",
     "export": "export", "report": "reports", "test": "testing a source", "init": "init", "sync": "project sync",
-    "connect": "connecting to an instance", "reap": "EC2", "replace": "EC2", "extend": "EC2", "monitor": "monitor",
-    "config": "config",
+    "connect": "connecting to an instance", "reap": "EC2", "replace": "EC2", "extend": "EC2", "config": "config",
 }  # fmt: skip
+
+
+_MONITOR = {"watch": "open", "recent": "list", "errors": "errors", "health": "status"}
+"""HSM's `monitor watch`, … by the verbs that do the same."""
 
 
 class _Verbs(click.Group):
@@ -58,6 +61,11 @@ class _Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] == "monitor":
+            verb = _MONITOR.get(args[1] if len(args) > 1 else "watch")
+            if verb is None:
+                raise UserError(f'"monitor {args[1]}" is not known; there are: monitor {", ".join(_MONITOR)}')
+            args = [verb, *args[2:]] if verb != "open" else [*(args[2:] or ["latest"])]
         word = args[0]
         if word in _LATER:
             raise UserError(f"{word}: {_LATER[word]} is not available in this version")
@@ -76,6 +84,9 @@ class _Verbs(click.Group):
             formatter.write_dl([(name, text) for name, (_, _, text) in _VERBS.items()])
         with formatter.section("Also understood"):
             formatter.write_dl([(alias, f"as {verb}") for alias, verb in _ALIASES.items()])
+            formatter.write_dl(
+                [("monitor watch|recent|errors|health", "as opening a sweep, list, errors, status")]
+            )
 
 
 _EPILOG = """\b

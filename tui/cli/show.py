@@ -16,7 +16,7 @@ from ...state.documents import DocumentsDamaged
 from ...state.index import IndexEntry, SweepIndex
 from ...state.journal import JournalDamaged
 from ...state.layout import SweepLayout
-from .find import all_entries, find_sweep, readable
+from .find import all_entries, readable, sweep_argument
 from .output import data, data_json, say
 from .table import print_table
 
@@ -24,17 +24,15 @@ _CHECK = {SweepStatus.COMPLETED: 0, SweepStatus.FAILED: 1, SweepStatus.CANCELLED
 
 
 @click.command()
-@click.argument("sweep", default="latest")
-@click.option("--sweep-id", help="Another way to name SWEEP.")
+@sweep_argument(default="latest")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option(
     "--check-complete",
     is_flag=True,
     help="Exit 0 completed, 1 failed or cancelled, 2 not over, 3 error; print nothing else.",
 )
-def status(sweep: str, sweep_id: str | None, as_json: bool, check_complete: bool) -> int:
+def status(root: Path, as_json: bool, check_complete: bool) -> int:
     """Show the state of SWEEP (default: the latest)."""
-    root = find_sweep(sweep_id or sweep)
     viewer = readable(lambda: Viewer(root))
     state = viewer.status()
     if as_json:
@@ -145,11 +143,11 @@ def _rebuild() -> None:
 
 
 @click.command()
-@click.argument("sweep", default="latest")
+@sweep_argument(default="latest")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per failed task and line.")
-def errors(sweep: str, as_json: bool) -> int:
+def errors(root: Path, as_json: bool) -> int:
     """Show which tasks of SWEEP failed, and why."""
-    viewer = readable(lambda: Viewer(find_sweep(sweep)))
+    viewer = readable(lambda: Viewer(root))
     rows: list[list[str]] = []
     for index in viewer.sweep.failures:
         task = viewer.sweep.tasks[index]

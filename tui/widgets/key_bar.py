@@ -43,7 +43,7 @@ class KeyBar(Widget):
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        width, base = self.size.width, self.rich_style
+        width, base = self.size.width, self.visual_style.rich_style
         if y:
             return Strip.blank(width, base)
         key_style = self.get_component_rich_style("key--key", partial=True)

@@ -3,10 +3,12 @@ then."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import ClassVar
 
 from rich.style import Style
 from textual import events
+from textual.cache import LRUCache
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
@@ -51,6 +53,10 @@ class LineList(ScrollView, can_focus=True):
     class Chosen(Moved):
         """`enter` or a second click on an item."""
 
+    def __init__(self, *, id: str) -> None:
+        self._painted: LRUCache[Hashable, Strip] = LRUCache(512)
+        super().__init__(id=id)
+
     # -- for those who derive ------------------------------------------------------------------------------
 
     @property
@@ -90,8 +96,12 @@ class LineList(ScrollView, can_focus=True):
 
     # -- painting ------------------------------------------------------------------------------------------
 
+    def line_key(self, position: int, line: int) -> Hashable | None:
+        """What the line's look depends on besides style and width; None if it shall be painted each time."""
+        return None
+
     def render_line(self, y: int) -> Strip:
-        width, base = self.size.width, self.rich_style
+        width, base = self.size.width, self.visual_style.rich_style
         if y < self.head_height:
             return strip(self.paint_head(y), width, base)
         position, line = divmod(y - self.head_height + self.scroll_offset.y, self.item_height)
@@ -99,16 +109,24 @@ class LineList(ScrollView, can_focus=True):
             if self.count == 0:
                 return strip(self.paint_empty(y - self.head_height), width, base)
             return Strip.blank(width, base)
-        spans = self.paint(position, line)
         focused = self.has_focus
         if position != self.cursor or not (focused or self.cursor_stays):
-            return strip([(" ", Style.null()), *spans], width, base)
+            # Scrolling by a line paints all of them anew, and all but one are the same.
+            key = self.line_key(position, line)
+            known = self._painted.get(key) if key is not None else None
+            if known is None:
+                known = strip([(" ", Style.null()), *self.paint(position, line)], width, base)
+                if key is not None:
+                    self._painted[key] = known
+            return known
+        spans = self.paint(position, line)
         row = base + self.look("row--cursor")
         edge = self.glyphs.cursor if focused else " "
         return strip([(edge, self.look("row--mark")), *spans], width, row)
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
+        self._painted.clear()
         self.refresh()
 
     # -- the cursor ----------------------------------------------------------------------------------------
@@ -141,6 +159,7 @@ class LineList(ScrollView, can_focus=True):
         self.refresh(Region(0, y, self.size.width, self.item_height))
 
     def on_resize(self) -> None:
+        self._painted.clear()
         self.items_changed()
         self.show_cursor()
 

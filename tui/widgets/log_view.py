@@ -170,7 +170,7 @@ class LogView(ScrollView, can_focus=True):
     # -- painting ------------------------------------------------------------------------------------------
 
     def render_line(self, y: int) -> Strip:
-        width, base = self.size.width, self.rich_style
+        width, base = self.size.width, self.visual_style.rich_style
         lines, place = self.text.lines, y + self.scroll_offset.y
         if not lines:
             muted = self.get_component_rich_style("text--muted", partial=True)

@@ -57,7 +57,7 @@ class PaneTabs(Widget):
             width = len(f" {place} {title}{alarm} ")
             self._places.append((x, x + width, name))
             x += width + 1
-        return strip(spans, self.size.width, self.rich_style)
+        return strip(spans, self.size.width, self.visual_style.rich_style)
 
     def on_click(self, event: events.Click) -> None:
         for start, end, name in self._places:

@@ -52,7 +52,7 @@ class SweepSummary(Widget):
         return glyphs_of(self)
 
     def render_line(self, y: int) -> Strip:
-        width, base = self.size.width, self.rich_style
+        width, base = self.size.width, self.visual_style.rich_style
         return strip([(" ", _NONE), *self._line(y, width - 2), (" ", _NONE)], width, base)
 
     def _line(self, y: int, width: int) -> list[Span]:

@@ -103,6 +103,6 @@ class TaskSummary(Widget):
         return fmt.clean(row.message) if row.state == "failed" else ""
 
     def render_line(self, y: int) -> Strip:
-        width, base = self.size.width, self.rich_style
+        width, base = self.size.width, self.visual_style.rich_style
         spans = self._lines[y] if y < len(self._lines) else []
         return strip([(" ", _NONE), *spans, (" ", _NONE)], width, base)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from rich.style import Style
 from textual.reactive import reactive
@@ -92,6 +92,11 @@ class TaskTable(LineList):
             row = self._model.rows[self._order[position]]
             if row.started_at is not None and row.ended_at is None:
                 self._repaint_item(position)
+
+    def line_key(self, position: int, line: int) -> Hashable | None:
+        row = self._model.rows[self._order[position]]
+        elapsed = "" if row.ended_at is not None else fmt.duration(row.elapsed(self.now))
+        return row, row.task in self.marks, self._columns, elapsed
 
     # -- painting ------------------------------------------------------------------------------------------
 

@@ -238,7 +238,9 @@ def test_signals_reach_tasks_as_if_started_from_a_shell(place: Place) -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     place.end(job)
-    assert (job.directory / "stdout.log").read_text().split() == ["SigBlk:", "0" * 16, "SigIgn:", "0" * 16]
+    _, blocked, _, ignored = (job.directory / "stdout.log").read_text().split()
+    usual = (1 << signal.SIGSYS) - 1  # beyond are those the C library keeps for itself
+    assert int(blocked, 16) & usual == int(ignored, 16) & usual == 0
 
 
 def test_a_task_holds_nothing_of_the_engines_output(place: Place) -> None:
