@@ -63,17 +63,22 @@ class SweepStore:
         Raises `FileNotFoundError`, `DocumentsDamaged`, `SnapshotError`, `JournalDamaged`, `OSError`.
         """
         layout = SweepLayout(root)
-        plan, sweep, reader = load_sweep(root, disk)
         mended: list[str] = []
-        tail = reader.torn_tail()
-        if tail is not None:
-            cut_torn_tail(disk, tail)
-            mended.append(
-                f"cut {tail.size} bytes of an unfinished line off {tail.path.name} (a kill or a full disk)"
-            )
-        store = cls(layout, plan, sweep, disk, clock)
-        store._writer.start(reader.position.file + 1, epoch=sweep.epoch + 1, after=sweep.seq)
-        return store, mended
+        while True:
+            plan, sweep, reader = load_sweep(root, disk)
+            check()
+            tail = reader.torn_tail()
+            if tail is not None:
+                cut_torn_tail(disk, tail)
+                mended.append(
+                    f"cut {tail.size} bytes of an unfinished line off {tail.path.name} (a kill or a full disk)"
+                )
+            store = cls(layout, plan, sweep, disk, clock)
+            try:
+                store._writer.start(reader.position.file + 1, epoch=sweep.epoch + 1, after=sweep.seq)
+            except FileExistsError:
+                continue  # an engine that has lost the lock and does not know it yet went on to its next file
+            return store, mended
 
     def commit(self, events: list[ev.Event], *, sync: bool = False) -> list[ev.Record]:
         """Journal the events in one write, then apply them. Raises `OSError`; then nothing has changed."""
@@ -87,6 +92,7 @@ class SweepStore:
 
     def save_snapshot(self) -> None:
         """Write plan and sweep as they are now. Raises `OSError`; then the last snapshot is still whole."""
+        self._writer.sync()  # a snapshot must not know more than the journal
         save(self.layout.document, to_documents(self.plan, self.sweep, self._writer.position), self._disk)
 
     @property
@@ -94,9 +100,13 @@ class SweepStore:
         return self.sweep.seq - self._rotated_at >= self.rotate_every
 
     def rotate(self) -> None:
-        """Snapshot, and go on in a new journal file."""
+        """Snapshot, and go on in a new journal file. Raises `OSError`, `LockLost`."""
         self.save_snapshot()
-        self._writer.start(self._writer.position.file + 1, epoch=self.sweep.epoch, after=self.sweep.seq)
+        file = self._writer.position.file + 1
+        try:
+            self._writer.start(file, epoch=self.sweep.epoch, after=self.sweep.seq)
+        except FileExistsError:
+            raise LockLost(f"{self.layout.journal}: another engine has begun file {file}") from None
         self._rotated_at = self.sweep.seq
 
 

@@ -195,12 +195,17 @@ class JournalWriter:
         """Where the next line will stand."""
 
     def start(self, file: int, *, epoch: int, after: int) -> None:
-        """Begin the numbered file behind event `after`."""
-        self._path = self._directory / _file_name(file)
-        header = (
-            json.dumps({"v": FORMAT, "epoch": epoch, "after": after}, separators=(",", ":")).encode() + b"\n"
-        )
-        self._disk.append(self._path, header, sync=True)
+        """Begin the numbered file behind event `after`; from then on all up to that event is on the disk.
+
+        Raises `FileExistsError` if another engine has begun that file, `OSError`.
+        """
+        if file > 1:
+            # The header speaks for what stands before it, so that may not vanish behind the header's back.
+            self._disk.append(self._directory / _file_name(file - 1), b"", sync=True)
+        path = self._directory / _file_name(file)
+        header = json.dumps({"v": FORMAT, "epoch": epoch, "after": after}, separators=(",", ":")).encode() + b"\n"
+        self._disk.create(path, header)
+        self._path = path
         self.position = Position(after, file, len(header), 1)
 
     def append(self, lines: list[str], *, sync: bool = False) -> None:
@@ -215,6 +220,11 @@ class JournalWriter:
         self.position = Position(
             here.seq + len(lines), here.file, here.offset + len(data), here.line + len(lines)
         )
+
+    def sync(self) -> None:
+        """Bring all that was appended to the disk. Raises `OSError`."""
+        assert self._path is not None, "start comes first"
+        self._disk.append(self._path, b"", sync=True)
 
 
 def cut_torn_tail(disk: Disk, tail: TornTail) -> None:
