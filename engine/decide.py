@@ -43,7 +43,7 @@ def decide(sweep: Sweep, now: float, *, launch: bool = True) -> Decision:
         return Decision((end,))
     if sweep.delayed:
         wake = _earlier(wake, sweep.delayed[0][0])
-    return Decision((), _earlier(wake, _grace_ends(sweep)))
+    return Decision((), _earlier(wake, _grace_ends(sweep, now)))
 
 
 def _earlier(a: float | None, b: float | None) -> float | None:
@@ -63,13 +63,18 @@ def _housekeeping(sweep: Sweep, now: float) -> list[ev.Event]:
         out += _cancels(sweep, list(islice(sweep.force_due, BATCH)), force=True)
     if sweep.retry_due:
         due = islice(sweep.retry_due, BATCH)
-        out.append(ev.Requeued(tuple(ev.Delay(i, now + backoff(sweep, sweep.tasks[i])) for i in due)))
+        out.append(ev.Requeued(tuple(ev.Delay(i, _not_before(sweep, i, now)) for i in due)))
     if sweep.delayed and sweep.delayed[0][0] <= now:
         out.append(ev.DelaysOver())
     lost = _given_up(sweep, now)
     if lost:
         out.append(ev.Ended(tuple(lost)))
     return out
+
+
+def _not_before(sweep: Sweep, index: int, now: float) -> float:
+    """In whole milliseconds, as the journal's times: what is over by `now` is then over by the event's time too."""
+    return round(now + backoff(sweep, sweep.tasks[index]), 3)
 
 
 def _cancels(sweep: Sweep, tasks: list[int], *, force: bool = False) -> list[ev.Event]:
@@ -84,13 +89,13 @@ def _given_up(sweep: Sweep, now: float) -> list[ev.End]:
     """Attempts that were unknown for longer than the grace period: lost, so that the work can go elsewhere."""
     out: list[ev.End] = []
     for index, since in islice(sweep.unknown.items(), BATCH):
-        if now - since < sweep.grace:
+        if now < since + sweep.grace:
             break
         task = sweep.tasks[index]
         out.append(_lost(sweep, task.index, f"not seen for {sweep.grace:g} s; given up"))
     for source in sweep.sources.values():
         since = source.unreachable_since
-        if since is not None and now - since >= sweep.grace:
+        if since is not None and now >= since + sweep.grace:
             reason = (
                 f"{source.name} unreachable for {sweep.grace:g} s ({source.unreachable_reason}); given up"
             )
@@ -108,10 +113,11 @@ def _lost(sweep: Sweep, index: int, reason: str) -> ev.End:
     return ev.End(index, number, "failed", "source_lost", message=reason)
 
 
-def _grace_ends(sweep: Sweep) -> float | None:
-    times = [s.unreachable_since for s in sweep.sources.values() if s.unreachable_since is not None]
-    times += list(islice(sweep.unknown.values(), 1))
-    return min(times) + sweep.grace if times else None
+def _grace_ends(sweep: Sweep, now: float) -> float | None:
+    """The next end of a grace period. A source that stays away beyond its own is nothing to wait for."""
+    since = [s.unreachable_since for s in sweep.sources.values() if s.unreachable_since is not None]
+    since += islice(sweep.unknown.values(), 1)
+    return min((at + sweep.grace for at in since if now < at + sweep.grace), default=None)
 
 
 def _launches(sweep: Sweep, now: float) -> tuple[list[ev.Event], float | None]:
@@ -119,8 +125,7 @@ def _launches(sweep: Sweep, now: float) -> tuple[list[ev.Event], float | None]:
         return [], None
     if sweep.launch_delay > 0 and sweep.last_launch_at is not None:
         next_at = sweep.last_launch_at + sweep.launch_delay
-        # A clock set back must not stop launching for ever: never wait longer than the delay itself.
-        if now < next_at and next_at - now <= sweep.launch_delay:
+        if now < next_at:
             return [], next_at
     room = BATCH
     if sweep.max_concurrent is not None:
@@ -220,7 +225,7 @@ def _no_source(sweep: Sweep, now: float) -> str:
             reasons.append(f"{source.name} was removed")
         elif source.slots <= 0:
             reasons.append(f"{source.name} has no slots")
-        elif source.unreachable_since is None or now - source.unreachable_since < sweep.grace:
+        elif source.unreachable_since is None or now < source.unreachable_since + sweep.grace:
             return ""
         else:
             reasons.append(f"{source.name} is unreachable ({source.unreachable_reason})")

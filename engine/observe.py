@@ -73,14 +73,14 @@ class SourceAway:
 
 @dataclass(frozen=True, slots=True)
 class SourceBack:
-    """The source answers."""
+    """The source answers: said with its first answer ever, and with the first after it was away."""
 
 
 Observation: TypeAlias = SawRunning | SawEnd | SawNothing | CannotTell | SourceAway | SourceBack
 
 
 def interpret(sweep: Sweep, source: str, observations: Iterable[Observation]) -> list[ev.Event]:
-    """The events that follow from what `source` said, at most one of each kind, in the order they must be applied.
+    """The events that follow from what `source` said, in the order they must be applied.
 
     The sweep is not changed. Several observations of one attempt in one call are allowed; the first end counts.
     """
@@ -89,6 +89,7 @@ def interpret(sweep: Sweep, source: str, observations: Iterable[Observation]) ->
     strays: list[ev.End] = []
     unknown: dict[str, list[ev.Ref]] = {}
     out: list[ev.Event] = []
+    away = sweep.sources[source].unreachable_since is not None
     for seen in observations:
         match seen:
             case SawRunning():
@@ -107,11 +108,13 @@ def interpret(sweep: Sweep, source: str, observations: Iterable[Observation]) ->
                 if _alive(sweep, seen.task, seen.attempt) and sweep.tasks[seen.task].unknown_since is None:
                     unknown.setdefault(seen.reason, []).append(ev.Ref(seen.task, seen.attempt))
             case SourceAway():
-                if sweep.sources[source].unreachable_since is None:
+                if not away:
                     out.append(ev.SourceUnreachable(source, seen.reason))
+                away = True
             case SourceBack():
-                if sweep.sources[source].unreachable_since is not None:
+                if away:
                     out.append(ev.SourceReachable(source))
+                away = False
     out += [ev.Unknown(tuple(refs), reason) for reason, refs in unknown.items()]
     for key in ends:
         running.pop(key, None)  # it came and went between two looks: its end says it all
@@ -149,7 +152,7 @@ def _already_recorded(sweep: Sweep, end: ev.End) -> bool:
 
 def _end_of(sweep: Sweep, seen: SawEnd | SawNothing) -> ev.End:
     task = sweep.tasks[seen.task]
-    wanted = task.state is TaskState.CANCELLING and len(task.attempts) == seen.attempt
+    wanted = task.cancel_requested and len(task.attempts) == seen.attempt
     if isinstance(seen, SawNothing):
         if wanted:
             return ev.End(seen.task, seen.attempt, "cancelled", message=seen.message)

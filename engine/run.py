@@ -25,6 +25,7 @@ from .decide import is_idle
 from .engine import DiskTrouble, Engine, HomeWriter, Listener
 from .home import Home
 from .plan.model import Plan
+from .sources.attempt import require_room
 from .sources.base import Source
 from .sources.registry import SourceSpec, make_source
 from .store import SweepStore
@@ -32,6 +33,8 @@ from .sweep import Sweep
 
 OnSignal = Callable[[Engine, int], None]
 _NOT_WRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+PROBE = 5.0
+"""Seconds between two looks whether the sweep's directory can be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,25 @@ class Parts:
     disk: Callable[[], LocalDisk] = LocalDisk
     source: Callable[[SourceSpec, SweepLayout], Source] = make_source
     home: Callable[[SweepLayout, Plan], HomeWriter] = Home
+
+
+class Probe:
+    """Finds out that a disk is full or read-only though the engine itself has nothing to write.
+
+    A runner that cannot write its exit file waits until it can, and only the engine can tell anybody.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._due = 0.0
+
+    def look(self) -> None:
+        """Raises `OSError` as the system gives it."""
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._due = now + PROBE
+        require_room(self._directory)
 
 
 class Waker:
@@ -128,7 +150,7 @@ def _run_locked(
 ) -> Sweep:
     disk = parts.disk()
     clock = SteadyClock()
-    store, mended = SweepStore.open(layout.root, disk, clock=lambda: clock())
+    store, mended = SweepStore.open(layout.root, disk, clock=lambda: clock(), check=lock.check)
     clock = SteadyClock(store.sweep.updated_at)
     sources = {
         state.name: parts.source(SourceSpec(state.name, state.kind, state.slots, dict(state.options)), layout)
@@ -140,6 +162,7 @@ def _run_locked(
     home = parts.home(layout, store.plan)
     engine = Engine(store, sources, lock, home, renderer, disk, clock, listeners=listeners)
     waker = Waker()
+    probe = Probe(layout.logs)
     arrived: list[int] = []
     handlers = _catch(arrived) if on_signal is not None else {}
     try:
@@ -152,6 +175,7 @@ def _run_locked(
             while arrived and on_signal is not None:
                 stopped.append(arrived[0])
                 on_signal(engine, arrived.pop(0))
+            probe.look()
             pause = engine.step()
         engine.finish()
     finally:

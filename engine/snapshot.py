@@ -119,7 +119,7 @@ def _restore(frame: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> Sweep:
     if isinstance(ready, dict):
         run = cast("dict[str, int]", ready)
         ready = range(run["from"], run["from"] + run["count"])
-    sweep.ready = ReadyQueue(iter(cast("list[int]", ready)))
+    sweep.ready = ReadyQueue(cast("list[int]", ready))
     unknown: list[tuple[float, int]] = []
     for index, row in enumerate(rows):
         task = Task(index, TaskState(row.get("state", "pending")))

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from ..state.disk import Disk
 from ..state.documents import load, save
-from ..state.journal import JournalDamaged, JournalReader, JournalWriter, Position, cut_torn_tail
+from ..state.journal import JournalDamaged, JournalForked, JournalReader, JournalWriter, cut_torn_tail
 from ..state.layout import SweepLayout
+from ..state.lock import LockLost
 from . import events as ev
 from .plan.model import Plan
 from .snapshot import from_documents, to_documents
@@ -60,25 +61,23 @@ class SweepStore:
 
         `check` is called before anything is written, and raises if the lock was lost meanwhile.
 
-        Raises `FileNotFoundError`, `DocumentsDamaged`, `SnapshotError`, `JournalDamaged`, `OSError`.
+        Raises `FileNotFoundError`, `DocumentsDamaged`, `SnapshotError`, `JournalDamaged`, `OSError`, and as `check`.
         """
         layout = SweepLayout(root)
-        mended: list[str] = []
         while True:
             plan, sweep, reader = load_sweep(root, disk)
-            check()
             tail = reader.torn_tail()
-            if tail is not None:
-                cut_torn_tail(disk, tail)
-                mended.append(
-                    f"cut {tail.size} bytes of an unfinished line off {tail.path.name} (a kill or a full disk)"
-                )
             store = cls(layout, plan, sweep, disk, clock)
+            check()
             try:
                 store._writer.start(reader.position.file + 1, epoch=sweep.epoch + 1, after=sweep.seq)
             except FileExistsError:
                 continue  # an engine that has lost the lock and does not know it yet went on to its next file
-            return store, mended
+            break
+        if tail is None:
+            return store, []
+        cut_torn_tail(disk, tail)
+        return store, [f"cut {tail.size} bytes of an unfinished line off {tail.path.name} (a kill or a full disk)"]
 
     def commit(self, events: list[ev.Event], *, sync: bool = False) -> list[ev.Record]:
         """Journal the events in one write, then apply them. Raises `OSError`; then nothing has changed."""
@@ -111,7 +110,10 @@ class SweepStore:
 
 
 def fold(sweep: Sweep, reader: JournalReader) -> list[ev.Record]:
-    """Apply all that the journal holds beyond the sweep; returns those records. Raises `JournalDamaged`."""
+    """Apply all that the journal holds beyond the sweep; returns those records.
+
+    Raises `JournalDamaged`, and `JournalForked`: then the sweep must be folded anew.
+    """
     records: list[ev.Record] = []
     for line in reader.read():
         try:
@@ -126,15 +128,21 @@ def fold(sweep: Sweep, reader: JournalReader) -> list[ev.Record]:
 def load_sweep(root: Path, disk: Disk) -> tuple[Plan, Sweep, JournalReader]:
     """What a viewer needs: the sweep as the disk tells it, and the reader to follow it. Writes nothing.
 
-    Raises as `SweepStore.open`.
+    Raises `FileNotFoundError`, `DocumentsDamaged`, `SnapshotError`, `JournalDamaged`.
     """
     layout = SweepLayout(root)
     with _no_garbage():
         plan, sweep, position = from_documents(load(layout.document, disk))
         reader = JournalReader(disk, layout.journal)
         reader.resume(position)
-        fold(sweep, reader)
-    return plan, sweep, reader
+        while True:
+            try:
+                fold(sweep, reader)
+            except JournalForked:
+                # The snapshot, or what was just read, is by an engine that had lost the lock.
+                sweep, reader = Sweep(), JournalReader(disk, layout.journal)
+            else:
+                return plan, sweep, reader
 
 
 @contextmanager
@@ -154,7 +162,5 @@ def _no_garbage() -> Generator[None, None, None]:
 def replay(root: Path, disk: Disk) -> Sweep:
     """The sweep folded from its first event, without any snapshot."""
     sweep = Sweep()
-    reader = JournalReader(disk, SweepLayout(root).journal)
-    reader.resume(Position())
-    fold(sweep, reader)
+    fold(sweep, JournalReader(disk, SweepLayout(root).journal))
     return sweep

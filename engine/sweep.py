@@ -8,8 +8,8 @@ the number of tasks: counts, the queue of ready tasks and the load of each sourc
 from __future__ import annotations
 
 import heapq
-from collections import deque
-from collections.abc import Iterator
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
@@ -116,42 +116,34 @@ class SourceState:
 class ReadyQueue:
     """Tasks that may be launched now, first come first served; each stands in it at most once.
 
-    A task that leaves out of turn (cancelled) is only struck from the set; its place is skipped later, so that every
-    operation is O(1) amortised.
+    An `OrderedDict` is a linked list with an index: a task leaves from anywhere in O(1), and the front is found in O(1)
+    however many left before it (a plain dict would walk over their places).
     """
 
-    __slots__ = ("_members", "_order")
+    __slots__ = ("_order",)
 
-    def __init__(self, tasks: Iterator[int] | range = range(0)) -> None:
-        self._order = deque(tasks)
-        self._members = set(self._order)
+    def __init__(self, tasks: Iterable[int] = ()) -> None:
+        self._order = OrderedDict[int, None].fromkeys(tasks)
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self._order)
 
     def __contains__(self, task: int) -> bool:
-        return task in self._members
+        return task in self._order
 
     def __iter__(self) -> Iterator[int]:
-        seen: set[int] = set()
-        for task in self._order:
-            if task in self._members and task not in seen:
-                seen.add(task)
-                yield task
+        return iter(self._order)
 
     def push(self, task: int) -> None:
-        if task not in self._members:
-            self._members.add(task)
-            self._order.append(task)
+        """At the end, unless it waits already."""
+        self._order.setdefault(task)
 
     def discard(self, task: int) -> None:
-        self._members.discard(task)
-        while self._order and self._order[0] not in self._members:
-            self._order.popleft()
+        self._order.pop(task, None)
 
     def first(self, count: int) -> list[int]:
         """Up to `count` tasks from the front; the queue stays as it is."""
-        return list(islice(iter(self), count))
+        return list(islice(self._order, count))
 
 
 @dataclass(slots=True)
@@ -319,6 +311,7 @@ def _frame(sweep: Sweep, at: float, event: ev.Event) -> None:
             source.unreachable_since, source.unreachable_reason = None, ""
         case ev.EngineStarted():
             sweep.epoch, sweep.engine_host, sweep.engine_pid = event.epoch, event.host, event.pid
+            _doubt_anew(sweep, at)
         case ev.EngineStopped():
             sweep.engine_host, sweep.engine_pid = "", 0
             sweep.notes.append((at, f"engine stopped: {event.reason}"))
@@ -352,6 +345,15 @@ def _created(sweep: Sweep, at: float, event: ev.SweepCreated) -> None:
     sweep.retry_max, sweep.retry_backoff = event.retry_max, event.retry_backoff
     sweep.retry_on = frozenset(event.retry_on)
     sweep.strategy, sweep.grace = event.strategy, event.grace
+
+
+def _doubt_anew(sweep: Sweep, at: float) -> None:
+    """Nobody asked while no engine ran: every grace period begins again."""
+    for source in sweep.sources.values():
+        if source.unreachable_since is not None:
+            source.unreachable_since = at
+    for index in sweep.unknown:
+        sweep.unknown[index] = sweep.tasks[index].unknown_since = at
 
 
 def _source_added(sweep: Sweep, event: ev.SourceAdded) -> None:
@@ -484,7 +486,8 @@ def _cancelling(sweep: Sweep, event: ev.Cancelling) -> None:
         task = _current(sweep, ref.task, ref.attempt)
         task.cancel_requested = True
         sweep.cancel_due.pop(ref.task, None)
-        sweep.force_due.pop(ref.task, None)
+        if event.force:
+            sweep.force_due.pop(ref.task, None)
         if task.state is not TaskState.CANCELLING:
             task.attempts[-1].state = TaskState.CANCELLING
             _move(sweep, task, TaskState.CANCELLING)
@@ -552,7 +555,7 @@ def _request_retry(sweep: Sweep, event: ev.RequestTaken, at: float) -> None:
 
 
 def _wake(sweep: Sweep) -> None:
-    """A sweep that had ended goes on if there is something to launch again."""
-    if sweep.ready or sweep.delayed:
+    """A sweep that had ended, or was about to, goes on if there is something to launch again."""
+    if sweep.counts[TaskState.PENDING] > len(sweep.drop_due):
         sweep.ended, sweep.ended_at, sweep.reason = None, None, ""
         sweep.cancel_requested = False

@@ -96,6 +96,7 @@ class LocalDisk:
             path.hardlink_to(temporary)  # atomic and exclusive, on NFS too
         finally:
             temporary.unlink(missing_ok=True)
+        self._sync_dir(path.parent)
 
     def remove(self, path: Path) -> None:
         path.unlink()

@@ -3,9 +3,9 @@
 It is append-only. A file begins where an engine took the sweep over or a snapshot was made; none is ever discarded.
 The journal knows lines and their sequence numbers, not what they mean: the engine's events stand on this floor.
 
-Who may write: the engine that holds the lock. It starts a file of its own, whose first line names its epoch
-(`{"v":1,"epoch":3,"after":41}`), so that a line an older engine wrote after it had lost the lock, unknowing, stands in
-an older file behind event 41, and is passed over.
+Who may write: the engine that holds the lock. It creates a file of its own (exclusively: no two share one), whose first
+line names its epoch (`{"v":1,"epoch":3,"after":41}`), so that a line an older engine wrote after it had lost the lock,
+unknowing, stands in an older file behind event 41, and is passed over.
 """
 
 from __future__ import annotations
@@ -119,31 +119,20 @@ class JournalReader:
 
     def torn_tail(self) -> TornTail | None:
         """The unfinished line behind what `read` returned, if any (ask after `read` came to its end)."""
-        for number in (self._file, self._file + 1):
-            path = self._directory / _file_name(number)
-            offset = self._offset if number == self._file else 0
-            try:
-                size = self._disk.size(path) if number else 0
-            except FileNotFoundError:
-                continue
-            if size > offset:
-                return TornTail(path, offset, size - offset)
-        return None
+        path = self._directory / _file_name(self._file)
+        size = self._disk.size(path)
+        return TornTail(path, self._offset, size - self._offset) if size > self._offset else None
 
     def _read_file(self, path: Path) -> Iterator[Line]:
         data = self._disk.read(path, self._offset)
         end = data.rfind(b"\n") + 1
         limit = self._limit(path)
         for raw in data[:end].split(b"\n")[:-1]:
+            if limit is not None and self.seq >= limit:
+                return  # what follows was written by an engine that had lost the lock
             self._offset += len(raw) + 1
             self._line += 1
             seq, text = self._parse(path, raw)
-            if seq <= self.seq:
-                if limit is None:
-                    raise JournalDamaged(path, self._line, f"event {seq} follows event {self.seq}")
-                continue
-            if limit is not None and seq > limit:
-                continue  # written by an engine that had lost the lock
             if seq != self.seq + 1:
                 raise JournalDamaged(path, self._line, f"event {seq} follows event {self.seq}")
             self.seq = seq
@@ -204,7 +193,13 @@ class JournalWriter:
             self._disk.append(self._directory / _file_name(file - 1), b"", sync=True)
         path = self._directory / _file_name(file)
         header = json.dumps({"v": FORMAT, "epoch": epoch, "after": after}, separators=(",", ":")).encode() + b"\n"
-        self._disk.create(path, header)
+        try:
+            self._disk.create(path, header)
+        except FileExistsError:
+            if b"\n" in self._disk.read(path):
+                raise
+            self._disk.remove(path)  # a header that was never finished: no event can stand behind it
+            self._disk.create(path, header)
         self._path = path
         self.position = Position(after, file, len(header), 1)
 
@@ -228,8 +223,6 @@ class JournalWriter:
 
 
 def cut_torn_tail(disk: Disk, tail: TornTail) -> None:
-    """Cut the unfinished line off. Only for the engine that holds the lock."""
-    if tail.offset == 0:
-        disk.remove(tail.path)  # a header that was never finished: no event can stand behind it
-    else:
-        disk.truncate(tail.path, tail.offset)
+    """Cut the unfinished line off, once the next file was begun: behind that fence nothing counts any more, not even
+    the rest of this line, should its writer still live."""
+    disk.truncate(tail.path, tail.offset)

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from .view import ACTIVE_STATES, FINAL_STATUSES, Facts, ParamColumn, TaskRow, param_columns
+from .columns import ParamColumn, param_columns
+from .view import ACTIVE_STATES, FINAL_STATUSES, Facts, TaskRow
 
 if TYPE_CHECKING:
     from ..engine.plan.model import Plan

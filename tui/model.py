@@ -13,8 +13,9 @@ from .log_feed import LogTarget, Stream
 
 if TYPE_CHECKING:
     from ..engine.plan.model import Plan, PlannedTask
+    from .columns import ParamColumn
     from .feed import SweepChanged, SweepLoaded
-    from .view import Facts, ParamColumn, TaskRow
+    from .view import Facts, TaskRow
 
 
 class SweepModel:

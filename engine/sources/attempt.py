@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +64,28 @@ def revoke(directory: Path) -> bool:
     finally:
         os.close(fd)
     return True
+
+
+def retract(directory: Path) -> None:
+    """Remove a claim that was made and never written, so that the attempt can begin after all.
+
+    Only when no process of the attempt lives: then nobody is about to write it.
+    """
+    claim = read_claim(directory)
+    if claim is not None and claim.process is None and not claim.revoked:
+        (directory / CLAIM).unlink(missing_ok=True)
+
+
+def require_room(directory: Path) -> None:
+    """Raises `OSError` if the directory is there and cannot be written to (a full or read-only disk)."""
+    probe = directory / ".probe"
+    try:
+        probe.write_bytes(b"x" * 4096)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    finally:
+        with suppress(OSError):
+            probe.unlink()
 
 
 def read_outcome(directory: Path) -> Outcome | None:

@@ -21,7 +21,17 @@ from ...state.layout import STDERR
 from ...state.process import Found, ProcessId, host_name, is_alive, is_here, search, start_time
 from ..events import FailureKind, Ref
 from ..observe import CannotTell, Observation, SawEnd, SawNothing, SawRunning
-from .attempt import Claim, Outcome, last_line, read_claim, read_outcome, read_timed_out, revoke
+from .attempt import (
+    Claim,
+    Outcome,
+    last_line,
+    read_claim,
+    read_outcome,
+    read_timed_out,
+    require_room,
+    retract,
+    revoke,
+)
 from .base import Job
 
 TOKEN = "SWEEP_TOKEN"
@@ -155,11 +165,13 @@ class LocalSource:
             self._know(live, claim)
             if job.token in tagged or live.process is not None:
                 found.append(live)
-            elif job.ref in running or claim is not None:
+            elif live.stop_sent or (claim is None and job.ref in running) or (claim is not None and claim.revoked):
                 self._settle(live)
             else:
-                # Nobody has begun. A runner that is still on its way and this one meet at the claim: one leaves.
+                # Nobody has begun: an empty claim is that of a runner that died over it, or of a full disk. A runner
+                # that is still on its way and this one meet at the claim: one leaves.
                 self._forget(live)
+                retract(job.directory)
                 self._launch(job)
         self._welcome([live for live in found if self._watched.get(live.job.ref) is live])
 
@@ -271,15 +283,21 @@ class LocalSource:
             )
 
     def _lost_claim(self, live: _Live) -> None:
-        """Our runner left because of the claim: somebody else runs the attempt, or the claim could not be written."""
+        """Our runner left because of the claim: somebody else runs the attempt, or the claim could not be written.
+
+        Raises `OSError` for a full or read-only disk: then no attempt shall be spent on it.
+        """
         job = live.job
         self._forget(live)
-        if read_claim(job.directory) is None:
-            self._news.append(
-                SawNothing(*job.ref, "its claim could not be written (a full disk, or no directory?)")
-            )
-        else:
+        claim = read_claim(job.directory)
+        if claim is not None and (claim.revoked or claim.process is not None or self._tagged(job)):
             self.adopt([job], running=frozenset(), cancelling=frozenset({job.ref} if live.stop_sent else ()))
+            return
+        require_room(job.directory)
+        self._news.append(SawNothing(*job.ref, "its claim could not be written (a full disk, or no directory?)"))
+
+    def _tagged(self, job: Job) -> bool:
+        return job.token in search(TOKEN, {job.token}).tagged
 
     def _look(self, lives: Sequence[_Live]) -> None:
         """Look at attempts that are not our children."""
@@ -315,11 +333,12 @@ class LocalSource:
         elif live.process is not None:
             self._died(live, "its runner is gone and left no exit status")
         elif claim is not None:
-            # The command comes after a whole claim, and nobody can make this one again.
+            # The command comes after a whole claim.
             self._forget(live)
             self._news.append(SawNothing(*job.ref, "its runner ended before it began"))
         else:
-            self._died(live, f"its directory {job.directory} is gone, and no process of it is left")
+            what = "claim" if job.directory.exists() else f"directory {job.directory}"
+            self._died(live, f"its {what} is gone, and no process of it is left")
 
     def _died(self, live: _Live, message: str, end: SawEnd | None = None) -> None:
         """The runner left no exit status; `end`: what is known, unless the timeout explains it."""

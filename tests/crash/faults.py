@@ -52,7 +52,7 @@ class FaultyDisk(LocalDisk):
 
     def append(self, path: Path, data: bytes, *, sync: bool = False) -> None:
         self._trigger.point()
-        for size in {1, len(data) // 2, len(data) - 1}:
+        for size in sorted({1, len(data) // 2, len(data) - 1} & set(range(1, len(data)))):
             self._trigger.point(lambda size=size: _write(path, data[:size], os.O_APPEND))
         super().append(path, data, sync=sync)
         self._trigger.point()

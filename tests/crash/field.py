@@ -70,7 +70,8 @@ class Field:
 
     @property
     def log(self) -> Path:
-        return self.root.parent.parent / "engines.log"
+        """What engines said; beside the sweep's disk, which may be full."""
+        return self.root.parent.parent.with_name("engines.log")
 
     def attempt(self, task: int, number: int = 1) -> Path:
         return self.layout.attempt(task_name(task), number)

@@ -42,7 +42,13 @@ class Terminal:
             stdin=self.slave,
             stdout=self.slave,
             stderr=self.slave,
-            env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})},
+            env={
+                **os.environ,
+                "TERM": "xterm-256color",
+                "COLORTERM": "truecolor",
+                "PYTHONFAULTHANDLER": "1",
+                **(env or {}),
+            },
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
@@ -93,7 +99,14 @@ class Terminal:
         """The exit status, once all that was written was read."""
         end = time.monotonic() + LIMIT
         while self.process.poll() is None:
-            assert time.monotonic() < end, f"it did not end\n{self.text()}"
+            if time.monotonic() > end:
+                before = len(self.raw)
+                self.signal(signal.SIGABRT)  # the faulthandler says where every thread stands
+                while self.master >= 0 and self.read(1.0):
+                    pass
+                raise AssertionError(
+                    f"it did not end\n{self.raw[before:].decode(errors='replace')}\n{self.text()}"
+                )
             if self.master >= 0:
                 self.read()
             else:

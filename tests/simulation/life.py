@@ -140,7 +140,7 @@ class Life:
         store, mended = SweepStore.open(ROOT, disk, clock=lambda: clock(), check=self.check)
         store.rotate_every = world.scenario.rotate_every
         clock = self.clock = EngineClock(world.time, store.sweep.updated_at)
-        world.opened(store.sweep)
+        world.opened(self, store.sweep)
         self.sources = {
             name: SimSource(
                 name, world.hosts[name], self, world.temper, world.rng, lambda: world.time.now,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import traceback
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,8 @@ def play(seed: int) -> Failure | None:
         World(seed).run()
     except Exception as error:  # noqa: BLE001 - whatever escapes the engine is a finding
         return Failure(seed, f"{type(error).__name__}: {error}"[:500])
+    finally:
+        gc.unfreeze()  # the store sets aside what it reads; here it is read a thousand times
     return None
 
 

@@ -235,9 +235,11 @@ class World:
 
     # --- what engines ask of the world ---------------------------------------------------------------------------
 
-    def opened(self, sweep: Sweep) -> None:
+    def opened(self, life: Life, sweep: Sweep) -> None:
         """An engine read the directory: snapshot and tail must say what the first event and all after it say."""
         check_shape(sweep)
+        if self.holder is not life:
+            return  # it slept through a takeover, and the journal went on without it
         demand_same(sweep, replay(ROOT, self.disk), "snapshot and tail tell another sweep than the whole journal")
 
     def may_launch(self, source: str, ref: ev.Ref, again: bool) -> None:

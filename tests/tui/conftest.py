@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from spawn_tui.tui.app import SpawnApp
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from .build import Clock
 
@@ -51,6 +52,12 @@ class Driver:
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
+        await self.pilot.pause()
+
+    async def type(self, text: str) -> None:
+        """Put the text into the line that is open, at once."""
+        await self.until(lambda: self.app.screen.query("#prompt-field"), "a line to type into")
+        self.app.screen.query_one("#prompt-field", Input).value = text
         await self.pilot.pause()
 
     async def sees(self, text: str) -> None:

@@ -69,7 +69,8 @@ async def test_search(root: Path):
     async with opened(root, clock=made.clock) as driver:
         await driver.press("l")
         await driver.sees("line 099")
-        await driver.press("slash", *"loss 6")
+        await driver.press("slash")
+        await driver.type("loss 6")
         await driver.sees("14 lines")
         await driver.press("enter")
         await driver.sees("match 10 of 14")  # the last one above what was on the screen
@@ -82,7 +83,9 @@ async def test_search(root: Path):
         await driver.sees("match 14 of 14")
         await driver.press("escape")
         assert log_screen(driver).log_view.wanted == ""
-        await driver.press("slash", *"nowhere", "enter")
+        await driver.press("slash")
+        await driver.type("nowhere")
+        await driver.press("enter")
         await driver.sees("nothing found")
         await driver.press("escape", "escape")
         assert isinstance(driver.app.screen, SweepScreen)

@@ -66,7 +66,9 @@ async def test_open_filter_and_back(tmp_path: Path):
     made = three(tmp_path)[0]
     async with opened(None, clock=made.clock) as driver:
         await driver.sees("3 sweeps")
-        await driver.press("slash", *"nigh", "enter")
+        await driver.press("slash")
+        await driver.type("nigh")
+        await driver.press("enter")
         await driver.until(lambda: made.id not in driver.text())
         await driver.press("enter")
         await driver.loaded()

@@ -93,7 +93,9 @@ async def test_marks_and_filter_choose_what_is_cancelled(root: Path):
         assert "(2 marked)" in driver.text()
         await driver.press("escape")
         assert screen(driver).table.marks == set()
-        await driver.press("slash", *"lr>0.0025", "enter", "asterisk")
+        await driver.press("slash")
+        await driver.type("lr>0.0025")
+        await driver.press("enter", "asterisk")
         assert screen(driver).table.marks == {3, 4, 5, 6, 7}
         await driver.press("X")
         assert "Kill 5 waiting tasks?" in driver.text()
@@ -205,7 +207,8 @@ async def test_readonly_asks_nothing(root: Path):
 async def test_filter_line(root: Path):
     made = training(root)
     async with opened(root, clock=made.clock) as driver:
-        await driver.press("slash", *"state:faild")
+        await driver.press("slash")
+        await driver.type("state:faild")
         await driver.sees('did you mean "failed"')
         await driver.press("backspace", *"ed")
         await driver.sees("3 of 24")
@@ -216,14 +219,18 @@ async def test_filter_line(root: Path):
         await driver.press("escape")
         assert screen(driver).table.count == 24
         assert screen(driver).table.selected == 18  # the cursor stays with its task
-        await driver.press("slash", *"nothing-like-it", "escape")
+        await driver.press("slash")
+        await driver.type("nothing-like-it")
+        await driver.press("escape")
         assert screen(driver).table.count == 24
 
 
 async def test_a_filter_follows_what_happens(root: Path):
     made = plain(root, 6, running=3)
     async with opened(root, clock=made.clock) as driver:
-        await driver.press("slash", *"state:running", "enter")
+        await driver.press("slash")
+        await driver.type("state:running")
+        await driver.press("enter")
         assert list(screen(driver).table.order) == [0, 1, 2]
         made.end(1)
         made.start([4])
@@ -429,7 +436,9 @@ async def test_text_from_outside_is_harmless(root: Path):
         assert "owned" not in driver.text() and "\x1b" not in driver.text()
         await driver.press("l")
         await driver.sees("[bold]x[/bold]")
-        await driver.press("escape", "slash", *"q:[/]", "enter")
+        await driver.press("escape", "slash")
+        await driver.type("q:[/]")
+        await driver.press("enter")
         assert screen(driver).table.count == 1
 
 

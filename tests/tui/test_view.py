@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from spawn_tui.engine.plan.model import PlannedTask, Value
+from spawn_tui.tui.columns import choose_columns, param_columns
 from spawn_tui.tui.view import (
     SEGMENTS,
     Facts,

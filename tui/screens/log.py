@@ -112,10 +112,11 @@ class LogScreen(AskingScreen):
         self.log_view.follow = not self.log_view.follow
 
     def action_search(self) -> None:
-        if not self.query("#prompt"):
-            self.mount(
-                Prompt("/", self.log_view.wanted, "text to find", id="prompt"), before=self.query_one(KeyBar)
-            )
+        from ..widgets.prompt import Prompt
+
+        self.mount(
+            Prompt("/", self.log_view.wanted, "text to find", id="prompt"), before=self.query_one(KeyBar)
+        )
 
     def on_prompt_changed(self, message: Prompt.Changed) -> None:
         number = self.log_view.search(message.text)

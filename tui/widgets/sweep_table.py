@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from rich.style import Style
 
 from .. import format as fmt
+from ..columns import Column
 from ..sweeps_feed import SweepRow
-from ..view import Column, split_bar
+from ..view import split_bar
 from .line_list import LineList
 from .paint import Span, fit
 

@@ -8,8 +8,9 @@ from rich.style import Style
 from textual.reactive import reactive
 
 from .. import format as fmt
+from ..columns import Column, choose_columns
 from ..model import SweepModel
-from ..view import Column, Sort, TaskRow, choose_columns
+from ..view import Sort, TaskRow
 from .line_list import LineList
 from .paint import Span, fit
 

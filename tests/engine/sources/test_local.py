@@ -507,10 +507,18 @@ def test_adopting_a_revoked_one(place: Place) -> None:
 
 @pytest.mark.parametrize("seen", [False, True])
 def test_an_empty_claim_means_that_it_never_began(place: Place, seen: bool) -> None:
-    """The runner was killed between making its claim and writing it: nobody else can begin either."""
-    job = place.shell("true")
+    """The runner was killed between making its claim and writing it, or there was no room for it."""
+    job = place.shell("echo ran")
     (job.directory / "claim").touch()
     place.adopt(job, seen=seen)
+    assert place.end(job) == SawEnd(*job.ref, exit_code=0)
+    assert (job.directory / "stdout.log").read_text() == "ran\n"
+
+
+def test_an_empty_claim_of_what_is_cancelled(place: Place) -> None:
+    job = place.shell("echo ran")
+    (job.directory / "claim").touch()
+    place.adopt(job, seen=False, cancelling=True)
     assert isinstance(place.end(job), SawNothing)
     assert not (job.directory / "stdout.log").exists()
 
