@@ -81,10 +81,8 @@ class Waker:
     def wait(self, seconds: float | None) -> None:
         readable, _, _ = select.select([self._read], [], [], seconds)
         if readable:
-            try:
+            with suppress(BlockingIOError):  # another reader emptied it
                 os.read(self._read, 4096)
-            except BlockingIOError:
-                pass  # another reader emptied it
 
     def close(self) -> None:
         signal.set_wakeup_fd(self._old_fd)

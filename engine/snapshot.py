@@ -23,7 +23,7 @@ _FRAME = (
     "grace", "last_launch_at", "last_source", "batches", "paused", "pause_reason", "cancel_requested", "ended_at", "reason",
     "epoch", "engine_host", "engine_pid", "seq", "updated_at",
 )  # fmt: skip
-_ORDERS = ("retry_due", "cancel_due", "drop_due", "force_due", "failures", "launch_failures")
+_ORDERS = ("retry_due", "cancel_due", "drop_due", "force_due", "unknown", "failures", "launch_failures")
 _ATTEMPT_DEFAULTS = {f.name: f.default for f in fields(Attempt)}
 
 
@@ -120,7 +120,6 @@ def _restore(frame: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> Sweep:
         run = cast("dict[str, int]", ready)
         ready = range(run["from"], run["from"] + run["count"])
     sweep.ready = ReadyQueue(cast("list[int]", ready))
-    unknown: list[tuple[float, int]] = []
     for index, row in enumerate(rows):
         task = Task(index, TaskState(row.get("state", "pending")))
         task.attempts = [_attempt(item) for item in row.get("attempts", ())]
@@ -132,10 +131,8 @@ def _restore(frame: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> Sweep:
         sweep.tasks.append(task)
         if task.not_before is not None:
             sweep.delayed.append((task.not_before, index))
-        if task.unknown_since is not None:
-            unknown.append((task.unknown_since, index))
     heapq.heapify(sweep.delayed)
-    sweep.unknown = {index: since for since, index in sorted(unknown)}
+    sweep.unknown = {index: sweep.tasks[index].unknown_since or 0.0 for index in sweep.unknown}
     return sweep
 
 

@@ -25,6 +25,8 @@ Clock = Callable[[], float]
 
 ROTATE_EVENTS = 500_000
 """Events in one journal file, after which a snapshot is taken and the next file begun."""
+_FORKS = 5
+"""Times a journal is read that turns out to be forked: each needs an engine that takes over at that very moment."""
 
 
 class SweepStore:
@@ -135,7 +137,7 @@ def load_sweep(root: Path, disk: Disk) -> tuple[Plan, Sweep, JournalReader]:
         plan, sweep, position = from_documents(load(layout.document, disk))
         reader = JournalReader(disk, layout.journal)
         reader.resume(position)
-        while True:
+        for _ in range(_FORKS):
             try:
                 fold(sweep, reader)
             except JournalForked:
@@ -143,6 +145,7 @@ def load_sweep(root: Path, disk: Disk) -> tuple[Plan, Sweep, JournalReader]:
                 sweep, reader = Sweep(), JournalReader(disk, layout.journal)
             else:
                 return plan, sweep, reader
+    raise JournalDamaged(layout.journal, 0, "its files disagree about what came first")
 
 
 @contextmanager

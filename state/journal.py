@@ -126,6 +126,8 @@ class JournalReader:
     def _read_file(self, path: Path) -> Iterator[Line]:
         data = self._disk.read(path, self._offset)
         end = data.rfind(b"\n") + 1
+        if not end:
+            return
         limit = self._limit(path)
         for raw in data[:end].split(b"\n")[:-1]:
             if limit is not None and self.seq >= limit:

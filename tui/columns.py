@@ -41,19 +41,24 @@ _GAP = 2
 
 
 def param_columns(tasks: Sequence[PlannedTask]) -> tuple[ParamColumn, ...]:
-    """Every parameter of the sweep, those that vary first, each group in the plan's order. O(tasks x
-    parameters)."""
+    """The sweep's parameters, those that vary first, each group in the plan's order. O(tasks x parameters).
+
+    One that only says each task's name again is left out.
+    """
     first: dict[str, Value] = {}
     seen: dict[str, int] = {}
     widths: dict[str, int] = {}
     varies: set[str] = set()
     numeric: dict[str, bool] = {}
+    names: dict[str, bool] = {}
+    """Whether a parameter is but the task's name again."""
     for task in tasks:
         for key, item in task.params.items():
             if key not in first:
                 first[key], seen[key], widths[key] = item, 0, min(len(key), MIN_TITLE)
                 numeric[key] = True
             seen[key] += 1
+            names[key] = names.get(key, True) and item == task.label
             if item is not first[key] and item != first[key]:
                 varies.add(key)
             if widths[key] < MAX_FULL:
@@ -69,6 +74,7 @@ def param_columns(tasks: Sequence[PlannedTask]) -> tuple[ParamColumn, ...]:
             min(max(widths[key], len(key)), MAX_FULL),
         )
         for key in first
+        if not names[key]
     ]
     return tuple(sorted(columns, key=lambda column: not column.varies))
 

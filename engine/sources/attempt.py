@@ -1,4 +1,4 @@
-"""Reading what the runner left in an attempt's directory: claim and exit. The formats are the runner's (`runner.sh`)."""
+"""Reading what the runner (`runner.sh`, whose formats these are) left in an attempt's directory: claim and exit."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -165,7 +166,11 @@ class LocalSource:
             self._know(live, claim)
             if job.token in tagged or live.process is not None:
                 found.append(live)
-            elif live.stop_sent or (claim is None and job.ref in running) or (claim is not None and claim.revoked):
+            elif (
+                live.stop_sent
+                or (claim is None and job.ref in running)
+                or (claim is not None and claim.revoked)
+            ):
                 self._settle(live)
             else:
                 # Nobody has begun: an empty claim is that of a runner that died over it, or of a full disk. A runner
@@ -294,7 +299,9 @@ class LocalSource:
             self.adopt([job], running=frozenset(), cancelling=frozenset({job.ref} if live.stop_sent else ()))
             return
         require_room(job.directory)
-        self._news.append(SawNothing(*job.ref, "its claim could not be written (a full disk, or no directory?)"))
+        self._news.append(
+            SawNothing(*job.ref, "its claim could not be written (a full disk, or no directory?)")
+        )
 
     def _tagged(self, job: Job) -> bool:
         return job.token in search(TOKEN, {job.token}).tagged
@@ -505,17 +512,14 @@ def _group_alive(group: int) -> bool:
 
 
 def _kill_group(group: int, number: int) -> None:
-    try:
+    # It ended by itself, or is another user's: then it is told as stubborn.
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        pass  # it ended by itself, or became another user's: then it is told as stubborn
 
 
 def _kill(pid: int, number: int) -> None:
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def _killed_by(number: int, live: _Live) -> str:

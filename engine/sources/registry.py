@@ -60,7 +60,9 @@ def parse_sources(texts: tuple[str, ...] | list[str]) -> list[SourceSpec]:
             continue
         kind, _, rest = text.partition(":")
         if kind in _LATER:
-            raise SourceError(f'"{text}": {_LATER[kind]} are not available in this version; it runs on local slots')
+            raise SourceError(
+                f'"{text}": {_LATER[kind]} are not available in this version; it runs on local slots'
+            )
         if kind not in KINDS:
             near = difflib.get_close_matches(kind, [*KINDS, *_LATER], 1)
             hint = f'; did you mean "{near[0]}"?' if near else ""

@@ -37,6 +37,7 @@ def new_field(tmp_path: Path) -> Iterator[Callable[..., Field]]:
         return field
 
     yield make
+    fields.kill_engines()
     for field in made:
         field.kill_processes()
 

@@ -29,18 +29,19 @@ LAYERS = ("journal", "source", "system")
 
 
 class Trigger:
-    """Counts points and kills this process at number `at` (0: never)."""
+    """Counts points; at number `at` (0: never) this process kills itself, or falls asleep (`number` is SIGSTOP)."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, number: int = signal.SIGKILL) -> None:
         self.at = at
+        self.number = number
         self.passed = 0
 
     def point(self, half_done: Callable[[], None] | None = None) -> None:
         self.passed += 1
         if self.passed == self.at:
-            if half_done is not None:
+            if half_done is not None and self.number == signal.SIGKILL:
                 half_done()
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self.number)
 
 
 class FaultyDisk(LocalDisk):
@@ -104,7 +105,9 @@ class FaultySource(LocalSource):
         super().cancel(attempts, force=force)
         self._trigger.point()
 
-    def adopt(self, jobs: Sequence[Job], *, running: frozenset[ev.Ref], cancelling: frozenset[ev.Ref]) -> None:
+    def adopt(
+        self, jobs: Sequence[Job], *, running: frozenset[ev.Ref], cancelling: frozenset[ev.Ref]
+    ) -> None:
         self._trigger.point()
         super().adopt(jobs, running=running, cancelling=cancelling)
         self._trigger.point()
@@ -138,8 +141,8 @@ class FaultyHome(Home):
 
 
 _CHANGES = frozenset({
-    "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.posix_spawn", "os.kill",
-    "os.killpg",
+    "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.posix_spawn",
+    "os.kill", "os.killpg",
 })  # fmt: skip
 
 
@@ -160,12 +163,12 @@ def _watch_system(trigger: Trigger) -> None:
     sys.addaudithook(hook)
 
 
-def parts(layer: str = "", at: int = 0, **times: float) -> Parts:
+def parts(layer: str = "", at: int = 0, number: int = signal.SIGKILL, **times: float) -> Parts:
     """The parts of an engine that dies at point `at` of a layer; to be made in the process that shall die.
 
     `times`: the keyword parameters of `LocalSource`.
     """
-    trigger, calm = Trigger(at), Trigger(0)
+    trigger, calm = Trigger(at, number), Trigger(0)
     if layer == "system" and at:
         _watch_system(trigger)
     disk = trigger if layer == "journal" else calm

@@ -14,6 +14,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,9 @@ LIMIT = 30.0
 QUICK = {"grace": 1.0, "leftover_grace": 0.2, "watch": 0.02}
 REFUSED = 3
 """Exit status of an engine that said why it cannot run."""
+
+forked: list[int] = []
+"""Children of this process that a test started."""
 
 kills = Counter[str]()
 """SIGKILLs so far, by what they hit."""
@@ -88,17 +92,17 @@ class Field:
 
     def processes(self, token: str = "") -> dict[int, str]:
         """Living processes of this sweep, or of one attempt: pid → token. Reads `/proc` by itself."""
-        return {pid: own for pid, own in tokens_in_proc().items() if own.startswith(token or self.root.name + ".")}
+        return {
+            pid: own for pid, own in tokens_in_proc().items() if own.startswith(token or self.root.name + ".")
+        }
 
     def kill_processes(self) -> None:
         """For a test's end, whatever happened: nothing of it may outlive it."""
         deadline = time.monotonic() + LIMIT
         while (left := self.processes()) and time.monotonic() < deadline:
             for pid in left:
-                try:
+                with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
 
 
 def tokens_in_proc() -> dict[int, str]:
@@ -172,6 +176,7 @@ def fork(action: Callable[[], object], log: Path) -> int:
     sys.stderr.flush()
     pid = os.fork()
     if pid:
+        forked.append(pid)
         return pid
     status = 70
     try:
@@ -185,7 +190,7 @@ def fork(action: Callable[[], object], log: Path) -> int:
         except (LockHeld, LockLost, DiskTrouble) as error:
             os.write(2, f"{type(error).__name__}: {error}\n".encode())
             status = REFUSED
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - a child must never go on as the test that forked it
         os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(status)
@@ -195,12 +200,13 @@ def start_engine(
     field: Field,
     layer: str = "",
     at: int = 0,
+    number: int = signal.SIGKILL,
     *,
     cancel_when: Callable[[Sweep], bool] | None = None,
     take_over: bool = False,
     prelude: Callable[[], object] | None = None,
 ) -> int:
-    """An engine of the sweep in a fork, which dies at point `at` of `layer`; returns its pid.
+    """An engine of the sweep in a fork, which sends itself `number` at point `at` of `layer`; returns its pid.
 
     `cancel_when`: when this holds of the sweep, somebody asks for its cancel (once).
     """
@@ -213,9 +219,11 @@ def start_engine(
         posted: list[str] = []
 
         def listen(records: Sequence[ev.Record]) -> None:
-            if engines and cancel_when is not None and not posted and not engines[0].sweep.cancel_requested:
-                if cancel_when(engines[0].sweep):
-                    posted.append(post_request(field.root, "cancel"))
+            if not engines or cancel_when is None or posted:
+                return
+            sweep = engines[0].sweep
+            if not sweep.cancel_requested and cancel_when(sweep):
+                posted.append(post_request(field.root, "cancel"))
 
         def began(engine: Any) -> None:
             engines.append(engine)
@@ -228,7 +236,7 @@ def start_engine(
             on_start=began,
             on_signal=lambda engine, number: engine.stop(f"signal {number}"),
             index=SweepIndex(field.root.parent.parent / "home"),
-            parts=parts(layer, at, **field.times),
+            parts=parts(layer, at, number, **field.times),
         )
 
     return fork(run, field.log)
@@ -240,10 +248,9 @@ def ended(pid: int, limit: float = LIMIT) -> int:
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
+            forked.remove(pid)
             return os.waitstatus_to_exitcode(status)
         if time.monotonic() > deadline:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
             raise AssertionError(f"the engine {pid} did not end within {limit:g} s")
         time.sleep(0.002)
 
@@ -256,10 +263,21 @@ def run_to_end(field: Field, **options: Any) -> Sweep:
 
 
 def kill(pid: int, what: str) -> None:
-    """SIGKILL a child of ours and reap it."""
+    """SIGKILL a child of ours and reap it; counts if it still ran."""
     os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    kills[what] += 1
+    _, status = os.waitpid(pid, 0)
+    forked.remove(pid)
+    kills[what] += os.WIFSIGNALED(status)
+
+
+def kill_engines() -> None:
+    """For a test's end: no engine may outlive it."""
+    while forked:
+        pid = forked.pop()
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGCONT)
+            os.waitpid(pid, 0)
 
 
 # --- checks ------------------------------------------------------------------------------------------------------
@@ -270,7 +288,9 @@ def check_sound(field: Field) -> Sweep:
     disk = LocalDisk()
     plan, sweep, _ = load_sweep(field.root, disk)
     again = replay(field.root, disk)
-    assert _picture(plan, sweep) == _picture(plan, again), "the journal tells another sweep than snapshot and tail"
+    assert _picture(plan, sweep) == _picture(plan, again), (
+        "the journal tells another sweep than snapshot and tail"
+    )
     tokens = Counter(field.tokens())
     twice = [token for token, count in tokens.items() if count > 1]
     assert not twice, f"ran twice: {twice}"
@@ -303,6 +323,8 @@ def check_completed(field: Field, attempts: int = 1) -> Sweep:
     assert sweep.status.value == "completed", sweep.reason
     for task in sweep.tasks:
         states = [attempt.state.value for attempt in task.attempts]
-        assert states == ["failed"] * (attempts - 1) + ["completed"], f"{task_name(task.index)}: {task.attempts}"
+        assert states == ["failed"] * (attempts - 1) + ["completed"], (
+            f"{task_name(task.index)}: {task.attempts}"
+        )
     assert len(field.tokens()) == attempts * sweep.total
     return sweep

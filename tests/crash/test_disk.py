@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,14 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
 from spawn_tui.engine import run as run_module
 from spawn_tui.engine.run import run_engine
 from spawn_tui.engine.sweep import Sweep
 from spawn_tui.state.journal import JournalDamaged
 
 from . import field as fields
-from .field import REFUSED, Field, check_completed, check_sound, ended, kill, run_to_end, start_engine, wait_until
+from .field import (
+    REFUSED,
+    Field,
+    check_completed,
+    check_sound,
+    ended,
+    kill,
+    run_to_end,
+    start_engine,
+    wait_until,
+)
 
 
 def test_torn_tails_of_every_length(new_field: Callable[..., Field], tmp_path: Path) -> None:
@@ -72,7 +79,9 @@ def test_damage_is_an_error_that_changes_nothing(new_field: Callable[..., Field]
     assert broken != data
     journal.write_bytes(broken)
     (field.root / "sweep.json").write_text((field.root / "sweep.json").read_text())
-    with pytest.raises(JournalDamaged, match=r"000002\.jsonl:\d+: the journal is damaged: .*Nothing was changed"):
+    with pytest.raises(
+        JournalDamaged, match=r"000002\.jsonl:\d+: the journal is damaged: .*Nothing was changed"
+    ):
         check_sound(field)
     assert journal.read_bytes() == broken
 
@@ -89,13 +98,15 @@ def small_disk(as_root: None, tmp_path: Path) -> Iterator[Path]:
     """A file system of half a megabyte."""
     where = tmp_path / "disk"
     where.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", where], capture_output=True, text=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=512k", "none", where], capture_output=True, text=True
+    )
     if done.returncode:
         pytest.skip(f"cannot mount: {done.stderr.strip()}")
     yield where
-    for pid, token in fields.tokens_in_proc().items():
-        if token.startswith("crash-"):
-            os.kill(pid, signal.SIGKILL)
+    fields.kill_engines()
+    for root in where.glob("field/out/crash-*"):
+        Field(root, where / "effects", {}).kill_processes()
     subprocess.run(["umount", "-l", where], check=True)
 
 
@@ -132,7 +143,7 @@ class Stage:
 @pytest.fixture
 def stage(small_disk: Path) -> Stage:
     gate = small_disk.parent / "gate"
-    script = f"[ $SWEEP_INDEX -ge 2 ] || while ! [ -e {gate} ]; do sleep 0.02; done; echo over"
+    script = f"[ $SWEEP_INDEX -ge 2 ] || while ! [ -e {gate} ]; do sleep 0.02; done; true"
     field = fields.new_field(small_disk / "field", script, tasks=6, retries=3)
     field.effects.symlink_to(small_disk.parent / "effects")
     engine = start_engine(field, prelude=probe_often)
@@ -154,7 +165,10 @@ def test_a_full_disk_stops_the_sweep_and_loses_nothing(stage: Stage) -> None:
     assert f"spawn-tui resume {stage.field.root.name}" in said
     # The tasks end while there is no room to say so.
     stage.gate.touch()
-    wait_until(lambda: all(Path(f"{stage.field.attempt(n)}/exit").exists() for n in (0, 1)), "the end of the commands")
+    wait_until(
+        lambda: all(Path(f"{stage.field.attempt(n)}/exit").exists() for n in (0, 1)),
+        "the end of the commands",
+    )
     assert stage.trouble() == said
     filler.unlink()
     run_to_end(stage.field)
@@ -173,7 +187,10 @@ def test_room_that_comes_back_while_tasks_wait_for_it(stage: Stage) -> None:
             break
     if code != 0:
         run_to_end(stage.field)
-    check_completed(stage.field)
+    for task in check_sound(stage.field).tasks:
+        states = [attempt.state.value for attempt in task.attempts]
+        assert states.count("completed") == 1
+        assert all(attempt.kind in (None, "launch_failed") for attempt in task.attempts)
 
 
 def test_a_read_only_disk(stage: Stage) -> None:
@@ -216,7 +233,9 @@ def test_a_vanished_attempt_of_a_living_engine(new_field: Callable[..., Field], 
 
 
 @pytest.mark.parametrize("recorded", [False, True])
-def test_a_vanished_attempt_of_a_dead_engine(new_field: Callable[..., Field], tmp_path: Path, recorded: bool) -> None:
+def test_a_vanished_attempt_of_a_dead_engine(
+    new_field: Callable[..., Field], tmp_path: Path, recorded: bool
+) -> None:
     """It must not run twice while the old process lives, whether or not the journal says that it ran."""
     gate = tmp_path / "gate"
     field = new_field(f"while ! [ -e {gate} ]; do sleep 0.02; done", tasks=1, retries=1)

@@ -35,6 +35,8 @@ class SimDisk:
         self.removed: dict[str, bytes] = {}
         """Durable files whose removal a power failure may undo."""
         self.room: int | None = None
+        self.changes = 0
+        """Counts what was written, so that who looks need not read again what has not changed."""
 
     def read(self, path: Path, offset: int = 0, size: int = -1) -> bytes:
         data = self._file(path).data
@@ -42,6 +44,7 @@ class SimDisk:
 
     def append(self, path: Path, data: bytes, *, sync: bool = False) -> None:
         self.take_room(len(data))
+        self.changes += 1
         file = self.files.setdefault(str(path), File())
         file.data += data
         if sync:
@@ -52,6 +55,7 @@ class SimDisk:
 
     def replace(self, path: Path, data: bytes) -> None:
         self.take_room(len(data))
+        self.changes += 1
         self.files[str(path)] = File(data, data)
 
     def create(self, path: Path, data: bytes) -> None:
@@ -119,7 +123,7 @@ class Hands(Protocol):
 
     def point(self, what: str) -> Strike | None: ...
     def die(self, strike: Strike) -> None: ...
-    def sleep(self, append: Callable[[], None] | None = None, data: bytes = b"") -> bool: ...
+    def sleep(self, write: Callable[[], None] | None = None) -> bool: ...
 
 
 class EngineDisk:
@@ -136,10 +140,7 @@ class EngineDisk:
         if strike is None:
             return self._disk.append(path, data, sync=sync)
         if strike.fate is Fate.SLEEP:
-            # The write may be on its way: then it lands while another engine is at work.
-            if not self._hands.sleep(lambda: self._disk.append(path, data, sync=sync), data):
-                self._disk.append(path, data, sync=sync)
-            return None
+            return self._write_late(lambda: self._disk.append(path, data, sync=sync))
         if strike.when is not When.BEFORE:
             whole = strike.when is When.AFTER
             self._disk.append(path, data if whole else data[: self._rng.randint(0, len(data))], sync=sync and whole)
@@ -166,14 +167,22 @@ class EngineDisk:
     def make_dir(self, path: Path) -> None:
         """Nothing can go wrong here."""
 
+    def _write_late(self, write: Callable[[], None]) -> None:
+        """The write is on its way and may land while another engine is at work."""
+        if not self._hands.sleep(write):
+            write()
+
     def _litter(self, path: Path, data: bytes) -> Callable[[], None]:
         """The temporary file that a death between write and rename leaves behind."""
         return lambda: self._disk.append(path.with_name(f".{path.name}.1.1.tmp"), data[: len(data) // 2])
 
     def _do(self, what: str, action: Callable[[], T], litter: Callable[[], None] | None = None) -> T:
+        """`litter`: what is left of a write that a death interrupts; given for writes only."""
         strike = self._hands.point(what)
         if strike is None:
             return action()
+        if strike.fate is Fate.SLEEP and litter is not None:
+            return self._write_late(action)
         if strike.fate is Fate.SLEEP:
             self._hands.sleep()
             return action()

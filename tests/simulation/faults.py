@@ -37,12 +37,27 @@ class Strike:
 
     fate: Fate
     when: When
+    after: int
+    """At which of the points it is told of."""
+    what: str = ""
+    """Of those where the engine does this; all but mere looks if empty."""
 
     def death(self) -> Crash:
         return PowerFailure() if self.fate is Fate.POWER else Crash()
 
 
-def draw_strike(rng: Random, fates: list[Fate]) -> tuple[int, Strike]:
-    """After how many points an engine is struck, and by what. Most deaths come early: starts are delicate."""
-    after = rng.randint(1, 12) if rng.random() < 0.3 else 1 + int(rng.expovariate(1 / 60))
-    return after, Strike(rng.choice(fates), rng.choice(list(When)))
+    def concerns(self, what: str) -> bool:
+        return what == self.what if self.what else what not in LOOKS
+
+
+LOOKS = frozenset({"read", "size", "names"})
+RARE = ("read", "size", "create", "replace", "truncate", "remove", "prepare", "launch", "launched", "cancel", "adopt")
+
+
+def draw_strike(rng: Random, fates: list[Fate]) -> Strike:
+    """What strikes an engine, and where. Many deaths come early: starts are delicate."""
+    fate, when = rng.choice(fates), rng.choice(list(When))
+    lot = rng.random()
+    if lot < 0.35:
+        return Strike(fate, when, rng.randint(1, 3), rng.choice(RARE))
+    return Strike(fate, when, rng.randint(1, 10) if lot < 0.6 else 1 + int(rng.expovariate(1 / 40)))

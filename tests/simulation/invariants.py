@@ -13,9 +13,9 @@ from typing import Protocol
 
 from spawn_tui.engine import events as ev
 from spawn_tui.engine.sweep import ACTIVE, ENDED, FINAL, Sweep, TaskState, apply
-from spawn_tui.state.disk import Disk
 from spawn_tui.state.journal import JournalForked, JournalReader
 
+from .disk import SimDisk
 from .host import Host
 
 P, L, R, G = TaskState.PENDING, TaskState.LAUNCHING, TaskState.RUNNING, TaskState.CANCELLING
@@ -143,7 +143,7 @@ class Truth(Protocol):
 class Witness:
     """Follows the journal as a viewer does, and holds every record against the rules and the truth."""
 
-    def __init__(self, disk: Disk, journal: Path, truth: Truth) -> None:
+    def __init__(self, disk: SimDisk, journal: Path, truth: Truth) -> None:
         self._disk, self._journal, self._truth = disk, journal, truth
         self.sweep = Sweep()
         self.taken: list[str] = []
@@ -153,10 +153,14 @@ class Witness:
         self._to_force: set[ev.Ref] = set()
         """Attempts for which one was requested."""
         self._engine_began = 0.0
+        self._read_at = -1
         self._reader = JournalReader(disk, journal)
 
     def catch_up(self) -> bool:
         """Read on; whether there was anything new."""
+        if self._disk.changes == self._read_at:
+            return False
+        self._read_at = self._disk.changes
         before = self.sweep.seq
         try:
             self._follow(judge=True)

@@ -46,7 +46,8 @@ class Life:
     def __init__(self, world: World, number: int, *, may_sleep: bool) -> None:
         self.world, self.number = world, number
         fates = [fate for fate in world.scenario.fates if may_sleep or fate is not Fate.SLEEP]
-        self._left, self._strike = draw_strike(world.rng, fates) if fates else (-1, None)
+        self._strike = draw_strike(world.rng, fates) if fates else None
+        self._left = self._strike.after if self._strike is not None else 0
         self.engine: Engine | None = None
         self.clock: EngineClock | None = None
         self.sources: dict[str, SimSource] = {}
@@ -60,12 +61,14 @@ class Life:
         """The engine is about to do `what`. The strike, if this is where its fate waits."""
         assert not self.dead, f"engine {self.number} is dead and does {what}"
         self.world.let_sleeper_write(self)
-        self._left -= 1
-        if self._left != 0 or self.world.calm:
+        strike = self._strike
+        if strike is None or not strike.concerns(what) or self.world.calm:
             return None
-        assert self._strike is not None
-        self.world.say(f"  !! engine {self.number}: {self._strike.fate.value}, {self._strike.when.value} {what}")
-        return self._strike
+        self._left -= 1
+        if self._left != 0:
+            return None
+        self.world.say(f"  !! engine {self.number}: {strike.fate.value}, {strike.when.value} {what}")
+        return strike
 
     def cross(self, what: str) -> None:
         """A point where there is nothing to tear."""
@@ -81,9 +84,9 @@ class Life:
         self.dead = True
         raise strike.death()
 
-    def sleep(self, append: Callable[[], None] | None = None, data: bytes = b"") -> bool:
-        """Stand still while another engine takes over; whether `append` was carried out meanwhile."""
-        return self.world.take_over(self, append, data)
+    def sleep(self, write: Callable[[], None] | None = None) -> bool:
+        """Stand still while another engine takes over; whether `write` was carried out meanwhile."""
+        return self.world.take_over(self, write)
 
     # --- the lock ------------------------------------------------------------------------------------------------
 

@@ -51,7 +51,7 @@ def draw(rng: Random) -> Scenario:
     def sometimes(value: float, chance: float = 0.5) -> float:
         return rng.random() * value if rng.random() < chance else 0.0
 
-    total = min(40, 1 + int(rng.expovariate(1 / 6)))
+    total = min(40, 1 + int(rng.expovariate(1 / 8)))
     sources = rng.choice((1, 1, 2, 2, 3, 4))
     local_only = rng.random() < 0.4
     first: list[ev.Event] = [
@@ -63,7 +63,7 @@ def draw(rng: Random) -> Scenario:
             retry_backoff=rng.choice((0.0, 0.01, 0.3, 1.0)),
             retry_on=tuple(kind for kind in KINDS if rng.random() < 0.7),
             strategy=rng.choice(("round_robin", "least_loaded", "random")),
-            grace=rng.choice((0.5, 2.0, 6.0)),
+            grace=rng.choice((0.3, 1.0, 4.0)),
         )
     ]  # fmt: skip
     for number in range(sources):
@@ -73,16 +73,16 @@ def draw(rng: Random) -> Scenario:
     return Scenario(
         plan=Plan("spawn", "sim", tuple(PlannedTask("", {"i": index}) for index in range(total)), command="true"),
         first=tuple(first),
-        lasts=rng.random() * rng.choice((3.0, 10.0, 30.0)),
+        lasts=rng.random() * rng.choice((3.0, 10.0, 20.0)),
         fates=tuple(fates),
         actions=tuple(action for action in ACTIONS if rng.random() < 0.5),
-        pace=rng.choice((0.2, 1.0, 4.0)),
+        pace=rng.choice((0.1, 0.4, 1.5)),
         temper=Temper(
             late=sometimes(0.4), twice=sometimes(0.4), again=sometimes(0.2), fails=sometimes(0.3),
             refuses=sometimes(0.3), loses=sometimes(0.3), cannot_tell=sometimes(0.4),
         ),
         slow=rng.choice((0.01, 0.3, 2.0)),
-        length=rng.choice((0.1, 1.0, 3.0)),
+        length=rng.choice((0.2, 1.0, 3.0, 10.0)),
         rotate_every=rng.choice((1_000_000, 40, 8)),
         tick=rng.choice((0.0, 0.0, 0.0003)),
         clock_jumps=rng.random() < 0.4,

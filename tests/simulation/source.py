@@ -38,7 +38,7 @@ class Temper:
     late: float = 0.0
     twice: float = 0.0
     again: float = 0.0
-    """Old news told once more, at a poll."""
+    """At a poll: old news told once more, or a connection that broke and came back."""
     fails: float = 0.0
     """A poll that fails though the host is there."""
     refuses: float = 0.0
@@ -132,6 +132,9 @@ class SimSource:
             self._away = True
             return [SourceAway("no answer")]
         out: list[Observation] = []
+        if self._rng.random() < self._temper.again:
+            self._away = True
+            out.append(SourceAway("a hiccup"))
         if self._away is not False:
             self._away = False
             out.append(SourceBack())
@@ -149,10 +152,11 @@ class SimSource:
 
     def next_at(self) -> float | None:
         """True time at which this source has something to do by itself."""
+        now = self._time()
         times = [self._late[0][0]] if self._late else []
         for known in self._open.values():
-            times += [t for t in (known.kill_at, known.doubt_at, known.silent_until) if t is not None and t > self._time()]
-        return min(times, default=None)
+            times += [known.kill_at or 0.0, known.doubt_at, known.silent_until]
+        return min((at for at in times if at > now), default=None)
 
     # --- commands ------------------------------------------------------------------------------------------------
 

@@ -38,8 +38,8 @@ BUSY_STEPS = 5000
 class _Sleeper:
     """An engine that stands still; its write may land after `left` operations of others."""
 
-    def __init__(self, life: Life, append: Callable[[], None] | None, left: int) -> None:
-        self.life, self.append, self.left = life, append, left
+    def __init__(self, life: Life, write: Callable[[], None] | None, left: int) -> None:
+        self.life, self.write, self.left = life, write, left
         self.landed = False
 
 
@@ -229,7 +229,7 @@ class World:
         elif decision.wake_at is not None:
             demand(decision.wake_at > now, "nothing to do, and yet no time to wait", decision.wake_at - now)
             times.append(clock.ahead(decision.wake_at))
-        if engine._drain is not None:
+        if engine._drain is not None and engine._drain[1] > now:
             times.append(clock.ahead(engine._drain[1]))
         return times
 
@@ -254,11 +254,11 @@ class World:
             demand(token not in self._asked, "launched a second time", token)
             self._asked.add(token)
 
-    def take_over(self, life: Life, append: Callable[[], None] | None, data: bytes) -> bool:
+    def take_over(self, life: Life, write: Callable[[], None] | None) -> bool:
         """`life` stands still in the middle of what it does, and another engine lives on; see `Life.sleep`."""
         if self._sleeper is not None or self.holder is not life:
             return False
-        sleeper = self._sleeper = _Sleeper(life, append, self.rng.randint(0, 12))
+        sleeper = self._sleeper = _Sleeper(life, write, self.rng.randint(0, 12))
         other = self.current = self._begin_life(may_sleep=False)
         for _ in range(self.rng.randint(1, 12)):
             if not self._go_on(other):
@@ -274,16 +274,17 @@ class World:
 
     def let_sleeper_write(self, life: Life) -> None:
         sleeper = self._sleeper
-        if sleeper is None or sleeper.append is None or sleeper.landed or sleeper.life is life:
+        if sleeper is None or sleeper.write is None or sleeper.landed or sleeper.life is life:
             return
         sleeper.left -= 1
         if sleeper.left == 0:
             self.say(f"  !! what engine {sleeper.life.number} was writing lands now")
             try:
-                sleeper.append()
+                sleeper.write()
             except OSError:
-                return  # a full disk: it will try again when it wakes
+                return  # refused: it will find out when it wakes
             sleeper.landed = True
+            self.witness.catch_up()  # a viewer may look just now
 
     # --- what befalls it -----------------------------------------------------------------------------------------
 
@@ -319,7 +320,8 @@ class World:
         names = [name for name in self.hosts if name.startswith("remote")]
         if not names:
             return
-        name = self.rng.choice(names)
+        loaded = [name for name in names if self.witness.sweep.sources[name].active]
+        name = self.rng.choice(loaded or names)
         host = self.hosts[name]
         host.reachable = False
         if dies:

@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-
 from spawn_tui.state.lock import EngineLock, LockHeld, LockLost, read_holder
 from spawn_tui.state.process import ProcessId, identify, myself
 
@@ -52,7 +51,9 @@ def test_a_second_one_is_told_who_holds_it(path: Path, other: ProcessId) -> None
     with pytest.raises(LockHeld, match=rf"already running: pid {other.pid} on {other.host}$"):
         EngineLock(path).acquire()
     held_by(path, other, silent=600)
-    with pytest.raises(LockHeld, match=r"silent for 6\d\d s. If it hangs, end it \(kill \d+\) or use --take-over"):
+    with pytest.raises(
+        LockHeld, match=r"silent for 6\d\d s. If it hangs, end it \(kill \d+\) or use --take-over"
+    ):
         EngineLock(path).acquire()
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-
 from spawn_tui.state.process import ProcessId, identify, is_alive, is_here, myself, search, start_time
 
 TAG = "SPAWN_TEST_TAG"
@@ -71,7 +70,9 @@ def test_search_finds_by_value_and_by_group(sleeper: subprocess.Popen[bytes]) ->
 @linux
 def test_search_finds_what_flees_from_parent_to_child() -> None:
     """Each process of a chain starts the next and ends; one look at the process table would often miss it."""
-    flee = "import os,sys,time\nend=time.monotonic()+60\nwhile time.monotonic()<end:\n if os.fork(): os._exit(0)"
+    flee = (
+        "import os,sys,time\nend=time.monotonic()+60\nwhile time.monotonic()<end:\n if os.fork(): os._exit(0)"
+    )
     process = subprocess.Popen([sys.executable, "-SIc", flee], env={TAG: "fleeing"}, start_new_session=True)
     try:
         process.wait()

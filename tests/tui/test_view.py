@@ -11,8 +11,6 @@ from spawn_tui.tui.view import (
     Sort,
     TaskRow,
     arrange,
-    choose_columns,
-    param_columns,
     shape_of,
     split_bar,
 )  # fmt: skip
@@ -68,6 +66,11 @@ def test_parameters_that_vary_come_first():
     assert [column.key for column in columns] == ["lr", "extra", "model", "seed"]
     assert [column.varies for column in columns] == [True, True, False, False]
     assert not columns[0].numeric and columns[3].numeric
+
+
+def test_a_parameter_that_is_the_name_again_is_no_column():
+    tasks = [PlannedTask(name, {"lr": 1, "name": name}) for name in ("a", "b")]
+    assert [column.key for column in param_columns(tasks)] == ["lr"]
 
 
 @pytest.mark.parametrize("width", range(10, 260, 7))

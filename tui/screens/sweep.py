@@ -1,11 +1,10 @@
-"""One sweep: is it OK, what does each task do, which source is busy, what failed and why, what does a task
-say."""
+"""One sweep: is it OK, what does each task do, which source is busy, what failed and why."""
 
 from __future__ import annotations
 
 import gc
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
@@ -27,9 +26,6 @@ from ..widgets.source_bars import SourceBars
 from ..widgets.sweep_summary import SweepSummary
 from ..widgets.task_table import TaskTable
 from .sweep_order import SweepOrder
-
-if TYPE_CHECKING:
-    pass
 
 PANES: dict[str, str] = {"tasks": "Tasks", "sources": "Sources", "failures": "Failures", "log": "Log"}
 TAIL_BYTES, TAIL_LINES = 256 * 1024, 5_000
@@ -98,8 +94,7 @@ class SweepScreen(SweepOrder):
                 self._arrange()
                 if first:
                     self._offered = None
-                    # A full collection over 100,000 rows stops the screen for 20 to 50 ms; they are here to
-                    # stay.
+                    # A full collection over 100,000 rows stops the screen for 20 to 50 ms, and they stay.
                     gc.collect()
                     gc.freeze()
                 self._show_facts()
@@ -214,6 +209,7 @@ class SweepScreen(SweepOrder):
         if message.sender is self.sources and self.sources.source:
             name = self.sources.source.name
             self.filter_by(f'source:"{name}"' if " " in name else f"source:{name}")
+            self.action_pane("tasks")
         elif message.sender is self.failures and self.failures.failure:
             failure = self.failures.failure
             self.open_log(failure.task, failure.attempt, "stderr")

@@ -132,7 +132,6 @@ class SweepOrder(SweepActions):
         self.filter_text = text
         self._filter_again()
         self._arrange()
-        self.action_pane("tasks")
 
     def action_sort(self) -> None:
         keys = [column.key for column in self.table.columns]

@@ -55,6 +55,7 @@ class LineList(ScrollView, can_focus=True):
 
     def __init__(self, *, id: str) -> None:
         self._painted: LRUCache[Hashable, Strip] = LRUCache(512)
+        self._had_any = False
         super().__init__(id=id)
 
     # -- for those who derive ------------------------------------------------------------------------------
@@ -88,6 +89,9 @@ class LineList(ScrollView, can_focus=True):
     def items_changed(self) -> None:
         """The items are others, or their number is."""
         height = self.head_height + self.count * self.item_height
+        if self._had_any != (self.count > 0):
+            self._had_any = self.count > 0
+            self.refresh_bindings()
         if self.virtual_size.height != height:
             self.virtual_size = Size(0, height)
         if self.cursor >= self.count:
@@ -193,6 +197,9 @@ class LineList(ScrollView, can_focus=True):
     def action_page(self, part: float) -> None:
         lines = max(1, self.size.height - self.head_height)
         self.cursor += round(part * max(1, lines // self.item_height)) or (1 if part > 0 else -1)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.count > 0 if action == "choose" else True
 
     def action_choose(self) -> None:
         if self.count:

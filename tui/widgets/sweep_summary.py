@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from .. import format as fmt
 from ..glyphs import Glyphs
+from ..log_text import wrap
 from ..view import FINAL_STATUSES, SEGMENTS, STATES, Facts, split_bar
 from .paint import Span, cells, fit, glyphs_of, spread, strip
 
@@ -58,8 +59,9 @@ class SweepSummary(Widget):
     def _line(self, y: int, width: int) -> list[Span]:
         facts = self._facts
         if facts is None:
-            if y == 0 and self._trouble:
-                return [(fit(self._trouble, width), self.look("text--error"))]
+            if self._trouble:
+                lines = wrap(self._trouble, width)
+                return [(lines[y], self.look("text--error"))] if y < len(lines) else []
             return [(self._waiting, self.look("text--muted"))] if y == 0 else []
         if self.size.height <= 2:
             return self._brief(facts, width) if y == 0 else self._bar(facts, width)

@@ -26,11 +26,12 @@ def sweep_columns(width: int, rows: Sequence[SweepRow]) -> tuple[Column, ...]:
         "done": Column("done", "done", max(5, done), right=True),
     }
     left = width - sum(column.width + 2 for column in columns.values())
-    order = ["status", "id", "bar", "done", "failed", "running", "started", "took"]
+    order = ["status", "id", "bar", "done", "failed", "running", "age", "started", "took"]
     name = min(longest, max(12, left - 34 if left > 60 else left - 8))
     for key, title, cells, right in (
         ("id", "sweep", name, False), ("failed", "failed", 6, True), ("bar", "progress", 12, False),
-        ("running", "running", 7, True), ("started", "started", 16, False), ("took", "time", 6, True),
+        ("running", "running", 7, True), ("age", "age", 8, True), ("started", "started", 16, False),
+        ("took", "time", 6, True),
     ):  # fmt: skip
         if cells + 2 <= left:
             left -= cells + 2
@@ -76,6 +77,8 @@ class SweepTable(LineList):
         super().items_changed()
 
     def paint_head(self, line: int) -> list[Span]:
+        if not self._rows:
+            return []
         head = self.look("text--head")
         spans: list[Span] = [(" ", head)]
         for column in self._columns:
@@ -89,6 +92,8 @@ class SweepTable(LineList):
         row = self._rows[position]
         spans: list[Span] = []
         for column in self._columns:
+            if column.key == "bar" and row.trouble:
+                return [*spans, (fmt.clean(row.trouble), self.look("text--muted"))]
             if column.key == "bar":
                 spans += [*self._bar(row, column.width), ("  ", _NONE)]
                 continue
@@ -112,6 +117,8 @@ class SweepTable(LineList):
                 return (f"{row.failed:,}", self.look("state--failed")) if row.failed else ("", muted)
             case "running":
                 return (f"{row.running:,}", self.look("state--running")) if row.running else ("", muted)
+            case "age":
+                return fmt.ago(self.now - row.created_at), muted
             case "started":
                 return fmt.moment(row.created_at), muted
             case _:
@@ -120,9 +127,6 @@ class SweepTable(LineList):
                 return (fmt.duration(end - row.created_at) if known else ""), muted
 
     def _bar(self, row: SweepRow, width: int) -> list[Span]:
-        if row.status in ("missing", "damaged"):
-            text = fmt.clean(row.trouble)
-            return [(fit(text, width, ellipsis=self.glyphs.ellipsis), self.look("text--muted"))]
         waiting = row.total - row.done - row.running
         counts = {"completed": row.completed, "failed": row.failed, "cancelled": row.cancelled,
                   "running": row.running, "pending": waiting}  # fmt: skip

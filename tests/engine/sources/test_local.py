@@ -7,11 +7,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-
 import spawn_tui.engine.run
 from spawn_tui.engine.events import Ref
 from spawn_tui.engine.observe import CannotTell, Observation, SawEnd, SawNothing, SawRunning
@@ -65,7 +65,9 @@ class Place:
 
     def wait_for_output(self, job: Job, text: str = "") -> None:
         log = job.directory / "stdout.log"
-        wait_until(lambda: log.exists() and log.read_text() and text in log.read_text(), f"{text!r} of {job.argv}")
+        wait_until(
+            lambda: log.exists() and log.read_text() and text in log.read_text(), f"{text!r} of {job.argv}"
+        )
 
     def poll(self) -> None:
         self.news += self.source.poll(time.time())
@@ -222,10 +224,8 @@ def test_a_long_timeout_is_passed_in_full(place: Place) -> None:
 def command_lines(job: Job) -> list[bytes]:
     lines: list[bytes] = []
     for pid in living(job):
-        try:
+        with suppress(FileNotFoundError):
             lines.append(Path(f"/proc/{pid}/cmdline").read_bytes())
-        except FileNotFoundError:
-            pass
     return lines
 
 
@@ -254,7 +254,7 @@ def test_a_task_holds_nothing_of_the_engines_output(place: Place) -> None:
 
 def test_a_number_used_again_is_not_the_one_that_ended(place: Place) -> None:
     """The engine may reap children that are nobody's (as PID 1 of a container); their numbers come back."""
-    job = place.shell("echo; sleep 60")
+    job = place.shell("sleep 0.2; exit 5")
     taken = os.posix_spawn
 
     def spawn(*arguments: object, **options: object) -> int:
@@ -267,9 +267,8 @@ def test_a_number_used_again_is_not_the_one_that_ended(place: Place) -> None:
         place.launch(job)
     finally:
         local.os.posix_spawn = taken
-    place.wait_for_output(job)
-    place.poll()
-    assert not place.about(job, SawEnd)
+    end = place.end(job)
+    assert isinstance(end, SawEnd) and end.exit_code == 5
 
 
 # --- what is left behind -----------------------------------------------------------------------------------------
@@ -303,7 +302,9 @@ def test_a_runner_that_is_killed_takes_its_command_along(place: Place) -> None:
 
 
 def test_a_directory_that_vanishes_is_told_when_the_command_has_ended(place: Place) -> None:
-    job = place.launch_begun("echo begun; while ! [ -e ../go ]; do sleep 0.01; done", workdir=str(place.base / "task.0"))  # type: ignore[arg-type]
+    job = place.launch_begun(
+        "echo begun; while ! [ -e ../go ]; do sleep 0.01; done", workdir=str(place.base / "task.0")
+    )  # type: ignore[arg-type]
     (job.directory).rename(place.base / "away")
     place.poll()
     assert not place.about(job, SawEnd)
@@ -366,7 +367,8 @@ def test_a_program_gets_its_grace_though_its_shell_dies_at_once(place: Place, ad
 @pytest.mark.parametrize("escaped", [False, True])
 def test_term_comes_once(place: Place, adopted: bool, escaped: bool) -> None:
     """To many programs a second TERM means: at once, without saving."""
-    counter = 'n=0; trap "echo TERM" TERM; echo begun; while [ $n -lt 40 ]; do n=$((n + 1)); sleep 0.01; done; echo over'
+    loop = "while [ $n -lt 40 ]; do n=$((n + 1)); sleep 0.01; done"
+    counter = f'n=0; trap "echo TERM" TERM; echo begun; {loop}; echo over'
     job = place.launch_begun(f"setsid sh -c '{counter}' & wait" if escaped else f"{counter}")
     if adopted:
         place = place.successor()
@@ -440,7 +442,9 @@ def test_one_look_at_the_processes_serves_all(place: Place, monkeypatch: pytest.
 
 
 def test_adopting_what_runs(place: Place) -> None:
-    job = place.launch_begun("echo begun; while ! [ -e go ]; do sleep 0.01; done; exit 5", workdir=str(place.base))  # type: ignore[arg-type]
+    job = place.launch_begun(
+        "echo begun; while ! [ -e go ]; do sleep 0.01; done; exit 5", workdir=str(place.base)
+    )  # type: ignore[arg-type]
     place = place.successor()
     place.adopt(job)
     place.poll()
@@ -590,7 +594,9 @@ def test_a_dead_runner_whose_command_hides_its_token(place: Place) -> None:
 
 
 @pytest.mark.parametrize("cancelling", [False, True])
-def test_a_pid_used_again_is_not_ours(place: Place, stranger: subprocess.Popen[bytes], cancelling: bool) -> None:
+def test_a_pid_used_again_is_not_ours(
+    place: Place, stranger: subprocess.Popen[bytes], cancelling: bool
+) -> None:
     job = place.shell("true")
     forge_claim(job, pid=stranger.pid, start="1")
     place.adopt(job, cancelling=cancelling)
@@ -689,5 +695,3 @@ def test_a_full_disk_keeps_the_outcome_waiting(place: Place) -> None:
     (job.directory / "exit").rmdir()
     end = place.end(job)
     assert isinstance(end, SawEnd) and end.exit_code == 7
-
-

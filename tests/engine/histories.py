@@ -1,0 +1,132 @@
+"""Random legal histories of a sweep, for hypothesis: what an engine, its sources and its viewers could have journalled."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from spawn_tui.engine import events as ev
+from spawn_tui.engine.decide import decide
+from spawn_tui.engine.sweep import ACTIVE, Sweep, TaskState, apply
+
+KINDS: tuple[ev.FailureKind, ...] = ("exit", "signal", "timeout", "launch_failed", "source_lost")
+
+
+def created(total: int = 3, **settings: object) -> ev.SweepCreated:
+    return ev.SweepCreated("s-20260101-000000", "s", total, **settings)  # type: ignore[arg-type]
+
+
+class History:
+    """A sweep and the records it was folded from. Time is whole milliseconds, as in a journal."""
+
+    def __init__(self, *first: ev.Event) -> None:
+        self.sweep = Sweep()
+        self.records: list[ev.Record] = []
+        self.now = 1000.0
+        self.add(*first)
+
+    def add(self, *events: ev.Event) -> None:
+        for event in events:
+            record = ev.Record(self.sweep.seq + 1, self.now, event)
+            apply(self.sweep, record)
+            self.records.append(record)
+
+    def settle(self) -> list[ev.Event]:
+        """Journal what `decide` wants until it wants nothing more; returns that."""
+        out: list[ev.Event] = []
+        for _ in range(200):
+            decision = decide(self.sweep, self.now)
+            if not decision.events:
+                return out
+            self.add(*decision.events)
+            out += decision.events
+        raise AssertionError("the sweep does not come to rest")
+
+    def fold(self, upto: int | None = None) -> Sweep:
+        sweep = Sweep()
+        for record in self.records[:upto]:
+            apply(sweep, record)
+        return sweep
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> History:
+    """A sweep somewhere on its way."""
+    total = draw(st.integers(1, 6))
+    sources = [
+        ev.SourceAdded(f"src-{n}", draw(st.sampled_from(("local", "ssh"))), draw(st.integers(1, 3)), (("k", "v"),))
+        for n in range(draw(st.integers(1, 3)))
+    ]  # fmt: skip
+    first = created(
+        total,
+        max_concurrent=draw(st.sampled_from((None, 1, 3))),
+        launch_delay=draw(st.sampled_from((0.0, 0.0, 0.5))),
+        retry_max=draw(st.integers(0, 2)),
+        retry_backoff=draw(st.sampled_from((0.0, 0.3))),
+        retry_on=draw(st.sampled_from((KINDS, ("exit",)))),
+        strategy=draw(st.sampled_from(("round_robin", "least_loaded", "random"))),
+        grace=draw(st.sampled_from((0.5, 5.0))),
+    )
+    history = History(first, *sources)
+    for _ in range(draw(st.integers(0, 30))):
+        _something_happens(draw, history)
+    return history
+
+
+def _something_happens(draw: st.DrawFn, history: History) -> None:
+    sweep = history.sweep
+    active = [task for task in sweep.tasks if task.state in ACTIVE]
+    what = draw(st.sampled_from(("settle", "settle", "time", "end", "end", "start", "doubt", "source", "request", "engine")))
+    if what == "settle":
+        history.settle()
+    elif what == "time":
+        history.now = round(history.now + draw(st.sampled_from((0.001, 0.25, 1.0, 10.0))), 3)
+    elif what == "source":
+        _source_event(draw, history)
+    elif what == "request":
+        history.add(_request(draw, history))
+    elif what == "engine":
+        stops = ev.EngineStopped("told to") if draw(st.booleans()) else ev.Note("a lock was taken over")
+        history.add(stops, ev.EngineStarted(sweep.epoch + 1, "host", 7))
+    elif active:
+        task = draw(st.sampled_from(active))
+        ref = ev.Ref(task.index, len(task.attempts))
+        if what == "start":
+            history.add(ev.Running((ev.Started(*ref, draw(st.sampled_from(("", "12:3"))), history.now),)))
+        elif what == "doubt":
+            history.add(ev.Unknown((ref,), "another host"))
+        else:
+            history.add(ev.Ended((_end(draw, ref, cancelled=task.state is TaskState.CANCELLING),)))
+
+
+def _end(draw: st.DrawFn, ref: ev.Ref, *, cancelled: bool) -> ev.End:
+    state: ev.EndState = draw(st.sampled_from(("completed", "failed", "cancelled") if cancelled else ("completed", "failed")))
+    if state == "failed":
+        return ev.End(*ref, state, draw(st.sampled_from(KINDS)), message=draw(st.text(max_size=5)))
+    return ev.End(*ref, state, exit_code=0, started_at=1.5, ended_at=draw(st.sampled_from((None, 2.5))))
+
+
+def _source_event(draw: st.DrawFn, history: History) -> None:
+    source = draw(st.sampled_from(list(history.sweep.sources.values())))
+    history.add(
+        draw(
+            st.sampled_from(
+                (
+                    ev.SourceUnreachable(source.name, "no answer"),
+                    ev.SourceReachable(source.name),
+                    ev.SourceRemoved(source.name),
+                    ev.SourceAdded(source.name, source.kind, 2),
+                )
+            )
+        )
+    )
+
+
+def _request(draw: st.DrawFn, history: History) -> ev.Event:
+    sweep = history.sweep
+    request = f"r{sweep.seq}"
+    verb: ev.Verb = draw(st.sampled_from(("cancel", "pause", "resume", "retry", "slots", "limit")))
+    tasks = tuple(draw(st.lists(st.integers(0, sweep.total - 1), max_size=3, unique=True)))
+    if sweep.ended is not None and verb in ("cancel", "pause"):
+        return ev.RequestRefused(request, "the sweep has ended")
+    source = next(iter(sweep.sources)) if verb == "slots" else ""
+    return ev.RequestTaken(request, verb, tasks, source, draw(st.integers(1, 3)), draw(st.booleans()), "ada@host")

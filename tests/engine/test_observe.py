@@ -1,0 +1,156 @@
+"""From what a source says to what is true, however late and however often it says it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spawn_tui.engine import events as ev
+from spawn_tui.engine.observe import (
+    CannotTell,
+    Observation,
+    SawEnd,
+    SawNothing,
+    SawRunning,
+    SourceAway,
+    SourceBack,
+    interpret,
+)
+
+from ..simulation.invariants import check_shape
+from .histories import History, created, histories
+
+
+def running(*, cancel: bool = False) -> History:
+    """Task 0 runs its second attempt, task 1 its first; task 2 waits."""
+    history = History(created(3, retry_max=1, retry_on=("exit",), retry_backoff=0.0), ev.SourceAdded("s", "local", 2))
+    history.settle()
+    history.add(ev.Running((ev.Started(0, 1), ev.Started(1, 1))))
+    history.add(ev.Ended((ev.End(0, 1, "failed", "exit", 3),)))
+    history.settle()
+    if history.sweep.tasks[2].attempts:  # first come first served: task 2 was before the retry
+        history.add(ev.Ended((ev.End(2, 1, "completed", exit_code=0),)))
+        history.settle()
+    history.add(ev.Running((ev.Started(0, 2),)))
+    if cancel:
+        history.add(ev.RequestTaken("r", "cancel"))
+        history.settle()
+    return history
+
+
+def seen(history: History, *observations: Observation) -> list[ev.Event]:
+    events = interpret(history.sweep, "s", observations)
+    history.add(*events)
+    check_shape(history.sweep)
+    return events
+
+
+@pytest.mark.parametrize(
+    ("observation", "state", "kind"),
+    [
+        (SawEnd(0, 2, exit_code=0), "completed", None),
+        (SawEnd(0, 2, exit_code=1), "failed", "exit"),
+        (SawEnd(0, 2, signal=9), "failed", "signal"),
+        (SawEnd(0, 2, exit_code=124, failure="timeout"), "failed", "timeout"),
+        (SawEnd(0, 2, failure="source_lost"), "failed", "source_lost"),
+        (SawEnd(0, 2, exit_code=0, stopped=True), "completed", None),
+        (SawNothing(0, 2), "failed", "launch_failed"),
+    ],
+)
+def test_how_an_attempt_ended(observation: Observation, state: str, kind: str | None) -> None:
+    (event,) = seen(running(), observation)
+    assert isinstance(event, ev.Ended)
+    assert (event.attempts[0].state, event.attempts[0].kind) == (state, kind)
+
+
+@pytest.mark.parametrize(
+    ("observation", "state"),
+    [
+        (SawEnd(0, 2, exit_code=0), "completed"),
+        (SawEnd(0, 2, exit_code=0, stopped=True), "cancelled"),
+        (SawEnd(0, 2, exit_code=1), "cancelled"),
+        (SawEnd(0, 2, signal=15, stopped=True), "cancelled"),
+        (SawNothing(0, 2), "cancelled"),
+    ],
+)
+def test_how_an_attempt_ended_that_was_to_be_cancelled(observation: Observation, state: str) -> None:
+    (event,) = seen(running(cancel=True), observation)
+    assert isinstance(event, ev.Ended)
+    assert (event.attempts[0].state, event.attempts[0].kind) == (state, None)
+
+
+def test_an_attempt_revoked_before_its_cancel_was_sent_is_cancelled() -> None:
+    """A new engine revokes what a journalled request wants cancelled, before it has decided anything."""
+    history = running()
+    history.add(ev.RequestTaken("r", "cancel", (0,)))
+    (event,) = seen(history, SawNothing(0, 2))
+    assert isinstance(event, ev.Ended) and event.attempts[0].state == "cancelled"
+
+
+def test_the_first_end_counts_and_the_same_end_again_is_no_news() -> None:
+    history = running()
+    assert [event.type for event in seen(history, SawEnd(0, 2, exit_code=0), SawEnd(0, 2, exit_code=7))] == ["ended"]
+    assert seen(history, SawEnd(0, 2, exit_code=0)) == []
+    assert history.sweep.tasks[0].attempts[1].exit_code == 0
+
+
+def test_another_end_of_an_ended_attempt_is_a_stray() -> None:
+    history = running()
+    (event,) = seen(history, SawEnd(0, 1, exit_code=0))
+    assert isinstance(event, ev.Stray)
+    assert history.sweep.tasks[0].attempts[0].exit_code == 3
+
+
+def test_old_news_of_an_old_attempt_is_nothing() -> None:
+    assert seen(running(), SawRunning(0, 1), CannotTell(0, 1, "?"), SawEnd(0, 1, exit_code=3)) == []
+
+
+def test_running_is_news_once() -> None:
+    history = running()
+    assert seen(history, SawRunning(0, 2)) == []
+    seen(history, CannotTell(0, 2, "another host"))
+    assert history.sweep.is_unknown(0)
+    assert seen(history, CannotTell(0, 2, "another host")) == []
+    assert [event.type for event in seen(history, SawRunning(0, 2), SawRunning(0, 2))] == ["running"]
+    assert not history.sweep.is_unknown(0)
+
+
+def test_away_and_back_are_told_in_their_order() -> None:
+    history = running()
+    assert [e.type for e in seen(history, SourceAway("x"), SourceBack())] == ["source_unreachable", "source_reachable"]
+    assert [e.type for e in seen(history, SourceAway("x"), SourceAway("x"))] == ["source_unreachable"]
+    assert seen(history, SourceAway("x")) == []
+    assert [e.type for e in seen(history, SourceBack(), SourceBack())] == ["source_reachable"]
+    assert seen(history, SourceBack()) == []
+
+
+def test_a_source_that_is_away_says_nothing_of_its_tasks() -> None:
+    history = running()
+    seen(history, SourceAway("no route"))
+    assert history.sweep.active == 2
+    assert history.sweep.sources["s"].free == 0
+
+
+OBSERVATIONS = st.lists(
+    st.one_of(
+        st.builds(SawRunning, st.integers(0, 5), st.integers(1, 3)),
+        st.builds(SawEnd, st.integers(0, 5), st.integers(1, 3), st.sampled_from((0, 1)), stopped=st.booleans()),
+        st.builds(SawEnd, st.integers(0, 5), st.integers(1, 3), failure=st.just("source_lost")),
+        st.builds(SawNothing, st.integers(0, 5), st.integers(1, 3)),
+        st.builds(CannotTell, st.integers(0, 5), st.integers(1, 3), st.just("?")),
+        st.builds(SourceAway, st.just("?")),
+        st.builds(SourceBack),
+    ),
+    max_size=8,
+)  # fmt: skip
+
+
+@given(histories(), OBSERVATIONS)
+@settings(max_examples=200, deadline=None)
+def test_whatever_is_said_the_events_can_be_applied(history: History, said: list[Observation]) -> None:
+    said = [o for o in said if isinstance(o, SourceAway | SourceBack) or o.task < history.sweep.total]
+    history.add(*interpret(history.sweep, "src-0", said))
+    check_shape(history.sweep)
+    again = interpret(history.sweep, "src-0", [o for o in said if isinstance(o, SawEnd | SawNothing)])
+    assert not any(isinstance(event, ev.Ended) for event in again)
