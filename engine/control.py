@@ -81,7 +81,7 @@ def _taken(sweep: Sweep, request_id: str, content: dict[str, object] | None) -> 
     if tasks and max(tasks) >= sweep.total:
         raise ValueError(f"{task_name(max(tasks))} is not among the sweep's {sweep.total} tasks")
     source, value = str(content.get("source", "")), content.get("value", 0)
-    if not isinstance(value, int) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(f"{value!r} is not a number of slots or tasks")
     if verb == "slots":
         if source not in sweep.sources:

@@ -13,8 +13,9 @@ from pathlib import Path
 from ..state.disk import FILE_MODE
 from ..state.layout import SweepLayout
 from ..state.lock import LockHeld, LockLost, read_holder
-from .engine import DiskTrouble, Engine
+from .engine import Engine
 from .run import run_engine, wait_for
+from .trouble import DiskTrouble
 
 START_LIMIT = 30.0
 """Seconds an engine may take until it holds the lock."""

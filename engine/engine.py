@@ -8,10 +8,9 @@ crash suite drive this very code. A round is `step`:
 
 from __future__ import annotations
 
-import errno
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from ..state.disk import Disk
@@ -26,12 +25,12 @@ from .observe import interpret
 from .sources.base import Job, Source
 from .store import SweepStore
 from .sweep import Sweep, TaskState
+from .trouble import disk_trouble
 
 REQUEST_POLL = 0.2
 """Seconds between two looks into the mailbox."""
 _ROUNDS = 1000
 """Decisions in one step at most: a sweep that never comes to rest is a fault, not a reason to hang."""
-_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
 class Lock(Protocol):
@@ -47,10 +46,6 @@ class HomeWriter(Protocol):
     def record(self, sweep: Sweep, records: Sequence[ev.Record]) -> None: ...
     def refresh(self, sweep: Sweep) -> None: ...
     def close(self) -> None: ...
-
-
-class DiskTrouble(Exception):
-    """The sweep's directory cannot be written; the engine stops, what runs goes on. The text is for the user."""
 
 
 Listener = Callable[[Sequence[ev.Record]], None]
@@ -116,7 +111,7 @@ class Engine:
         events: list[ev.Event] = [ev.Note(text) for text in notes]
         events.append(ev.EngineStarted(self.sweep.epoch + 1, host_name(), os.getpid()))
         clean = not self.sweep.engine_pid
-        with self._disk_trouble():
+        with disk_trouble(self.store.layout.root):
             self._commit(events)
             if not clean:
                 self.home.repair(self.sweep)
@@ -142,7 +137,7 @@ class Engine:
         """
         self.lock.check()
         now = self.clock()
-        with self._disk_trouble():
+        with disk_trouble(self.store.layout.root):
             self._take_requests(now)
             self._observe(now)
             if (
@@ -159,7 +154,7 @@ class Engine:
 
     def finish(self) -> None:
         """Bring everything to rest: the last events, the snapshot, the readable files. Raises as `step`."""
-        with self._disk_trouble():
+        with disk_trouble(self.store.layout.root):
             if self.sweep.ended is None:
                 reason = self._stop_reason or "the sweep is paused and nothing runs"
                 self._commit([ev.EngineStopped(reason)])
@@ -241,19 +236,6 @@ class Engine:
             if after is not None:
                 waits.append(after)
         return min(waits)
-
-    @contextmanager
-    def _disk_trouble(self) -> Generator[None, None, None]:
-        """A full or read-only disk becomes `DiskTrouble`, which names the way on."""
-        try:
-            yield
-        except OSError as error:
-            if error.errno not in _DISK_FULL:
-                raise
-            raise DiskTrouble(
-                f"{self.store.layout.root}: {error.strerror}. Nothing more is launched; what runs goes on. "
-                f"When it can be written again: spawn-tui resume {self.sweep.id}"
-            ) from error
 
     # --- helpers -------------------------------------------------------------------------------------------------
 

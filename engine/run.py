@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import signal
@@ -22,7 +21,7 @@ from .clock import SteadyClock
 from .command import Renderer
 from .create import entry_of
 from .decide import is_idle
-from .engine import DiskTrouble, Engine, HomeWriter, Listener
+from .engine import Engine, HomeWriter, Listener
 from .home import Home
 from .plan.model import Plan
 from .sources.attempt import require_room
@@ -30,9 +29,9 @@ from .sources.base import Source
 from .sources.registry import SourceSpec, make_source
 from .store import SweepStore
 from .sweep import Sweep
+from .trouble import disk_trouble
 
 OnSignal = Callable[[Engine, int], None]
-_NOT_WRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 PROBE = 5.0
 """Seconds between two looks whether the sweep's directory can be written."""
 
@@ -115,20 +114,13 @@ def run_engine(
     while True:
         stopped: list[int] = []
         try:
-            lock.acquire(take_over=take_over)
-            sweep = _run_locked(layout, lock, parts, listeners, on_signal, on_start, stopped)
-        except OSError as error:
-            if error.errno not in _NOT_WRITABLE:
-                raise
-            raise DiskTrouble(
-                f"{error.filename or root}: {error.strerror}. Nothing more is launched; what runs goes on. "
-                f"When it can be written again: spawn-tui resume {root.name}"
-            ) from error
+            with disk_trouble(root):
+                lock.acquire(take_over=take_over)
+                sweep = _run_locked(layout, lock, parts, listeners, on_signal, on_start, stopped)
         finally:
             lock.release()
-        with suppress(
-            OSError, ValueError
-        ):  # the index can be made again, and says nothing that the sweep does not
+        # The index can be made anew, and says nothing that the sweep does not.
+        with suppress(OSError, ValueError):
             (index or SweepIndex()).put(entry_of(sweep, root))
         # A request may have come between the last look and the release: then it has no engine but us.
         rests = sweep.ended is not None or is_idle(sweep)

@@ -20,8 +20,8 @@ FORMAT = 1
 
 _FRAME = (
     "id", "name", "project", "created_at", "max_concurrent", "launch_delay", "retry_max", "retry_backoff", "strategy",
-    "grace", "last_launch_at", "last_source", "batches", "paused", "pause_reason", "cancel_requested", "ended_at", "reason",
-    "epoch", "engine_host", "engine_pid", "seq", "updated_at",
+    "grace", "last_launch_at", "last_source", "batches", "paused", "pause_reason", "cancel_requested", "ended_at",
+    "reason", "epoch", "engine_host", "engine_pid", "seq", "updated_at",
 )  # fmt: skip
 _ORDERS = ("retry_due", "cancel_due", "drop_due", "force_due", "unknown", "failures", "launch_failures")
 _ATTEMPT_DEFAULTS = {f.name: f.default for f in fields(Attempt)}

@@ -79,7 +79,9 @@ class SweepStore:
         if tail is None:
             return store, []
         cut_torn_tail(disk, tail)
-        return store, [f"cut {tail.size} bytes of an unfinished line off {tail.path.name} (a kill or a full disk)"]
+        return store, [
+            f"cut {tail.size} bytes of an unfinished line off {tail.path.name} (a kill or a full disk)"
+        ]
 
     def commit(self, events: list[ev.Event], *, sync: bool = False) -> list[ev.Record]:
         """Journal the events in one write, then apply them. Raises `OSError`; then nothing has changed."""
@@ -144,6 +146,7 @@ def load_sweep(root: Path, disk: Disk) -> tuple[Plan, Sweep, JournalReader]:
                 # The snapshot, or what was just read, is by an engine that had lost the lock.
                 sweep, reader = Sweep(), JournalReader(disk, layout.journal)
             else:
+                reader.demand_whole()
                 return plan, sweep, reader
     raise JournalDamaged(layout.journal, 0, "its files disagree about what came first")
 

@@ -101,7 +101,7 @@ def load(path: Path, disk: Disk) -> SweepDocuments:
                 table(database, "tasks").all(),
                 table(database, "sources").all(),
             )
-    except (ValueError, IndexError, KeyError, AttributeError) as error:
+    except (ValueError, IndexError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise DocumentsDamaged(
             f"{path} is not a sweep's database ({error}). Nothing was changed. Restore it from a copy; "
             f"the journal beside it still tells what happened."

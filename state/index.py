@@ -53,10 +53,7 @@ class SweepIndex:
         if not self.path.exists():
             return []
         with self._database() as database:
-            try:
-                found = [IndexEntry(**cast("dict[str, Any]", row)) for row in database.all()]
-            except TypeError as error:
-                raise self._damaged(error) from None
+            found = [IndexEntry(**cast("dict[str, Any]", row)) for row in database.all()]
         return sorted(found, key=lambda entry: (entry.created_at, entry.id), reverse=True)
 
     def put(self, entry: IndexEntry) -> None:
@@ -70,17 +67,19 @@ class SweepIndex:
             database.remove(Query().id == sweep_id)
 
     def rebuild(self, entries: Iterable[IndexEntry]) -> None:
-        """Replace the whole index."""
-        with self._locked(), self._database() as database:
-            database.truncate()
-            database.insert_multiple(asdict(entry) for entry in entries)
+        """Replace the whole index, damaged or not."""
+        with self._locked():
+            database = TinyDB(self.path, self._disk, storage=CachingMiddleware(AtomicStorage))
+            database.drop_tables()
+            table(database).insert_multiple(asdict(entry) for entry in entries)
+            database.close()
 
     @contextmanager
     def _database(self) -> Generator[Table, None, None]:
         try:
             database = TinyDB(self.path, self._disk, storage=CachingMiddleware(AtomicStorage))
             yield table(database)
-        except ValueError as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise self._damaged(error) from None
         database.close()
 

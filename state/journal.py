@@ -123,6 +123,13 @@ class JournalReader:
         size = self._disk.size(path)
         return TornTail(path, self._offset, size - self._offset) if size > self._offset else None
 
+    def demand_whole(self) -> None:
+        """Raises `JournalDamaged` if a file is missing: none follows the last one read, but later ones are there."""
+        following = self._directory / _file_name(self._file + 1)
+        names = [name for name in self._disk.names(self._directory) if not name.startswith(".")]
+        if following.name not in names and names and names[-1] > following.name:
+            raise JournalDamaged(following, 1, f"the file is missing, though {names[-1]} is there")
+
     def _read_file(self, path: Path) -> Iterator[Line]:
         data = self._disk.read(path, self._offset)
         end = data.rfind(b"\n") + 1
@@ -194,7 +201,9 @@ class JournalWriter:
             # The header speaks for what stands before it, so that may not vanish behind the header's back.
             self._disk.append(self._directory / _file_name(file - 1), b"", sync=True)
         path = self._directory / _file_name(file)
-        header = json.dumps({"v": FORMAT, "epoch": epoch, "after": after}, separators=(",", ":")).encode() + b"\n"
+        header = (
+            json.dumps({"v": FORMAT, "epoch": epoch, "after": after}, separators=(",", ":")).encode() + b"\n"
+        )
         try:
             self._disk.create(path, header)
         except FileExistsError:
@@ -211,7 +220,7 @@ class JournalWriter:
         Raises `OSError` (a full disk); then nothing of them is in the journal.
         """
         assert self._path is not None, "start comes first"
-        data = ("\n".join(lines) + "\n").encode()
+        data = "".join(f"{line}\n" for line in lines).encode()
         self._disk.append(self._path, data, sync=sync)
         here = self.position
         self.position = Position(

@@ -47,7 +47,7 @@ def pending(disk: Disk, directory: Path) -> list[RequestFile]:
             raw: object = json.loads(disk.read(path))
         except FileNotFoundError:
             continue
-        except ValueError:
+        except (ValueError, RecursionError):
             raw = None
         content = cast("dict[str, object]", raw) if isinstance(raw, dict) else None
         found.append(RequestFile(path.stem, path, content))

@@ -1,10 +1,10 @@
-"""The program on the screen: it puts together screens, colours and keys, and leaves the terminal as it found
-it."""
+"""The program on the screen: it puts together screens, colours and keys, and leaves the terminal as it found it."""
 
 from __future__ import annotations
 
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -183,9 +183,16 @@ def _ended_by_signals(app: SpawnApp) -> Generator[None]:
 
 
 def run_app(root: Path | None, *, readonly: bool = False, ascii: bool = False) -> int:
-    """Show the sweep in `root`, or all; returns the exit status. Says on stderr afterwards that the sweep
-    goes on."""
+    """Show the sweep in `root`, or all; returns the exit status. Says on stderr afterwards that the sweep goes on."""
+    # While a feed folds a burst of events, a key waits for the interpreter: 1 ms at a time and not 5.
+    sys.setswitchinterval(0.001)
     app = SpawnApp(root, readonly=readonly, ascii=ascii)
+
+    def told(fault: threading.ExceptHookArgs) -> None:
+        # What a thread prints would stand in the middle of the screen.
+        app.say(f"{fault.exc_type.__name__}: {fault.exc_value}", "error")
+
+    threading.excepthook = told
     with _ended_by_signals(app):
         app.run()
     if app.parting:

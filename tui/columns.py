@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 
 
 class ParamColumn(NamedTuple):
-    """A parameter that may become a column: its key, the width of its widest value (or name), whether it
-    varies."""
+    """A parameter that may become a column: its key, the width of its widest value (or name), whether it varies."""
 
     key: str
     width: int

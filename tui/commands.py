@@ -12,8 +12,7 @@ from .screens.help import live_bindings
 
 
 class Actions(Provider):
-    """Offers the live bindings of the screen the palette was opened on, those without a place in the bottom
-    line too."""
+    """Offers the live bindings of the screen the palette was opened on, not only those of the bottom line."""
 
     async def discover(self) -> Hits:
         for binding in live_bindings(self.screen):

@@ -139,8 +139,7 @@ def _text(item: Value) -> str:
 
 
 def _anywhere(low: str, tasks: Sequence[PlannedTask]) -> Keep:
-    """Tasks that hold the word anywhere. What the plan says never changes, so it is looked at once per
-    task."""
+    """Tasks that hold the word anywhere. What the plan says never changes, so it is looked at once per task."""
     plan_hits: dict[int, bool] = {}
 
     def keep(row: TaskRow) -> bool:

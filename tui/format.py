@@ -1,5 +1,4 @@
-"""How values are written on the screen: durations, counts, parameters, and text from outside made
-harmless."""
+"""How values are written on the screen: durations, counts, parameters, and text from outside made harmless."""
 
 from __future__ import annotations
 
@@ -32,15 +31,13 @@ def clean(text: str) -> str:
 
 
 def log_line(raw: str) -> str:
-    """A line of a log as a terminal would have left it: of a progress bar that rewinds with `\\r`, its last
-    state."""
+    """A line of a log as a terminal would have left it: of a progress bar that rewinds with `\\r`, its last state."""
     line = raw.rstrip("\r")
     return clean(line.rsplit("\r", 1)[-1])
 
 
 def duration(seconds: float | None) -> str:
-    """Two units at most: `0.4s`, `12s`, `4m12s`, `1h05m`, `2d03h`; empty for None. What is negative counts as
-    zero."""
+    """Two units at most: `0.4s`, `12s`, `4m12s`, `1h05m`, `2d03h`; empty for None. What is negative counts as zero."""
     if seconds is None:
         return ""
     seconds = max(0.0, seconds)
@@ -79,8 +76,7 @@ def ago(seconds: float) -> str:
 
 
 def task_hours(seconds: float) -> str:
-    """Work done, as a person weighs it: `0.4 task-hours`, or task-minutes where hours would round to
-    nothing."""
+    """Work done, as a person weighs it: `0.4 task-hours`, or task-minutes where hours would round to nothing."""
     if seconds >= 180:
         return f"{seconds / 3600:,.1f} task-hours"
     if seconds >= 60:
@@ -89,8 +85,7 @@ def task_hours(seconds: float) -> str:
 
 
 def rate(per_second: float | None) -> str:
-    """Tasks per time, in the unit that gives a readable number: `3.2/s`, `14/min`, `0.8/h`; empty for
-    None."""
+    """Tasks per time, in the unit that gives a readable number: `3.2/s`, `14/min`, `0.8/h`; empty for None."""
     if per_second is None or per_second <= 0:
         return ""
     for scale, unit in ((1.0, "s"), (60.0, "min"), (3600.0, "h")):

@@ -1,5 +1,4 @@
-"""The signs that stand beside every colour, so that the screen can be read without one; and their ASCII
-twins."""
+"""The signs that stand beside every colour, so that the screen can be read without one; and their ASCII twins."""
 
 from __future__ import annotations
 

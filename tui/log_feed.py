@@ -1,5 +1,4 @@
-"""Follows the end of one log file: only new bytes are read, and a file that shrank or was replaced is begun
-anew."""
+"""Follows the end of one log file: only new bytes are read, and a file that shrank or was replaced is begun anew."""
 
 from __future__ import annotations
 
@@ -23,8 +22,7 @@ _PARTIAL = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class LogTarget:
-    """Which log to follow. `path` is None for a task that has none yet; `missing` says why there may be
-    nothing."""
+    """Which log to follow. `path` is None for a task that has none yet; `missing` says why there may be nothing."""
 
     index: int
     attempt: int
@@ -39,8 +37,7 @@ class LogTarget:
 
 @dataclass(frozen=True, slots=True)
 class LogNews:
-    """From line `start` on the log is now `lines`. `absent` says why there is nothing to show, if there is
-    not."""
+    """From line `start` on the log is now `lines`. `absent` says why there is nothing to show, if there is not."""
 
     target: LogTarget
     start: int

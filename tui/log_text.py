@@ -1,5 +1,4 @@
-"""The lines of a log as the screen holds them: numbered from where reading began, the oldest let go when
-there are too many."""
+"""The lines of a log as the screen holds them: the newest, numbered from where reading began."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What the feeds' threads and the helpers tell the screens. Each carries a value that nobody changes
-afterwards."""
+"""What the feeds' threads and the helpers tell the screens. Each carries a value that nobody changes afterwards."""
 
 from __future__ import annotations
 

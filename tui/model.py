@@ -63,8 +63,7 @@ class SweepModel:
 
 
 def command_of(plan: Plan, sweep_id: str, project: str, row: TaskRow, task_dir: str) -> str:
-    """The exact command of a task as one line; why there is none, if there is none. Takes a while for a big
-    plan."""
+    """The exact command of a task as one line; why there is none, if there is none. Takes a while for a big plan."""
     import os
 
     from ..engine.command import Renderer

@@ -1,5 +1,4 @@
-"""From the live model to the values the screen holds. Runs in the feed's thread, the only one that touches
-the model."""
+"""From the live model to the values the screen holds. Runs in the feed's thread, which alone touches the model."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The list of all sweeps, kept up to date at little cost: what is over is not read again until its journal
-grows."""
+"""The list of all sweeps, kept up to date at little cost: what is over is not read again until its journal grows."""
 
 from __future__ import annotations
 
@@ -43,8 +42,7 @@ class SweepRow:
 
 @dataclass(frozen=True, slots=True)
 class SweepsNews:
-    """All sweeps, newest first. `trouble` says why the list cannot be read; `reading`: some are still being
-    opened."""
+    """All sweeps, newest first. `trouble` says why the list cannot be read; `reading`: some are still being opened."""
 
     rows: tuple[SweepRow, ...]
     trouble: str = ""

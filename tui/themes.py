@@ -1,5 +1,4 @@
-"""The program's own colours, dark and light. States have variables of their own, so that a user's theme can
-move them."""
+"""The program's own colours, dark and light. States have variables of their own, which a user's theme may move."""
 
 from __future__ import annotations
 

@@ -210,8 +210,7 @@ def arrange(
 
 
 def split_bar(counts: dict[str, int], total: int, width: int) -> list[tuple[str, int]]:
-    """The cells of a progress bar: `width` shared out by `SEGMENTS`. What is there at all gets a cell if
-    there is room."""
+    """The cells of a progress bar: `width` shared out by `SEGMENTS`. What is there at all is seen, if there is room."""
     present = [(state, counts.get(state, 0)) for state in SEGMENTS if counts.get(state, 0) > 0]
     if not present or total <= 0 or width <= 0:
         return [("pending", max(0, width))]
@@ -232,8 +231,7 @@ Shape = Literal["tiny", "narrow", "wide", "huge"]
 
 
 def shape_of(width: int, height: int) -> Shape:
-    """How a sweep's screen is laid out: `tiny` shows the summary and a few rows, `narrow` one pane at a
-    time."""
+    """How a sweep's screen is laid out: `tiny` shows the summary and a few rows, `narrow` one pane at a time."""
     if width < 44 or height < 12:
         return "tiny"
     if width < 100 or height < 22:

@@ -1,5 +1,4 @@
-"""What a person may ask of a sweep: the request, the question that states its exact effect, and the same as a
-command."""
+"""What a person may ask of a sweep: the request, the question that states its effect, and the same as a command."""
 
 from __future__ import annotations
 
@@ -16,8 +15,7 @@ WishVerb = Literal["cancel", "pause", "resume", "retry", "slots", "start"]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """`verb` is the request's, or `start` for an engine alone. `tasks` empty: all (`retry`: all that
-    failed)."""
+    """`verb` is the request's, or `start` for an engine alone. `tasks` empty: all (`retry`: all that failed)."""
 
     verb: WishVerb
     what: str

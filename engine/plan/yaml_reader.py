@@ -156,7 +156,8 @@ class _Builder:
         if event.tag not in _CONTAINER_TAGS:
             self._tag(event)
         value: list[Value] | dict[str, Value] = {} if isinstance(event, yaml.MappingStartEvent) else []
-        self._anchors.pop(event.anchor, None)
+        if event.anchor is not None:
+            self._anchors.pop(event.anchor, None)
         self._levels.append(_Level(value, event.anchor, _line(event)))
 
     def _close(self) -> None:
@@ -270,7 +271,8 @@ _MERGE = "<<" + "\0"  # no key of a file can be this: a file with a NUL is refus
 
 
 def _line(event: yaml.Event) -> int:
-    return event.start_mark.line + 1
+    mark = event.start_mark
+    return mark.line + 1 if mark is not None else 1
 
 
 def _events(text: str) -> Iterator[yaml.Event]:

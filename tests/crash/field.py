@@ -23,7 +23,6 @@ from spawn_tui.engine import engine as engine_module
 from spawn_tui.engine import events as ev
 from spawn_tui.engine.control import post_request
 from spawn_tui.engine.create import create_sweep
-from spawn_tui.engine.engine import DiskTrouble
 from spawn_tui.engine.ids import task_name
 from spawn_tui.engine.plan.model import Plan, PlannedTask, Retries
 from spawn_tui.engine.run import run_engine
@@ -31,6 +30,7 @@ from spawn_tui.engine.snapshot import to_documents
 from spawn_tui.engine.sources.registry import SourceSpec
 from spawn_tui.engine.store import load_sweep, replay
 from spawn_tui.engine.sweep import Sweep, TaskState
+from spawn_tui.engine.trouble import DiskTrouble
 from spawn_tui.state.disk import LocalDisk
 from spawn_tui.state.index import SweepIndex
 from spawn_tui.state.journal import Position

@@ -103,11 +103,13 @@ def small_disk(as_root: None, tmp_path: Path) -> Iterator[Path]:
     )
     if done.returncode:
         pytest.skip(f"cannot mount: {done.stderr.strip()}")
-    yield where
-    fields.kill_engines()
-    for root in where.glob("field/out/crash-*"):
-        Field(root, where / "effects", {}).kill_processes()
-    subprocess.run(["umount", "-l", where], check=True)
+    try:
+        yield where
+    finally:
+        fields.kill_engines()
+        for root in where.glob("field/out/crash-*"):
+            Field(root, where / "effects", {}).kill_processes()
+        subprocess.run(["umount", "-l", where], check=True)
 
 
 def fill(disk: Path) -> Path:

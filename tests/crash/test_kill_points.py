@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import select
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -86,10 +87,10 @@ def test_killed_at_every_point(layer: str, name: str, new_field: Callable[..., F
             scenario.check(field)
         except AssertionError as error:
             raise AssertionError(f"{what}: {error}") from error
-        field.kill_processes()
+        shutil.rmtree(field.root.parent.parent)
         if over:
             break
-    assert kills[f"{layer}/{name}"] >= 30
+    assert kills[f"{layer}/{name}"] >= 20
 
 
 @pytest.mark.parametrize("name", ["short", "long"])

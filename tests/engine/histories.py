@@ -1,9 +1,8 @@
-"""Random legal histories of a sweep, for hypothesis: what an engine, its sources and its viewers could have journalled."""
+"""Random legal histories of a sweep, for hypothesis: what engines, sources and viewers could have journalled."""
 
 from __future__ import annotations
 
 from hypothesis import strategies as st
-
 from spawn_tui.engine import events as ev
 from spawn_tui.engine.decide import decide
 from spawn_tui.engine.sweep import ACTIVE, Sweep, TaskState, apply
@@ -75,7 +74,11 @@ def histories(draw: st.DrawFn) -> History:
 def _something_happens(draw: st.DrawFn, history: History) -> None:
     sweep = history.sweep
     active = [task for task in sweep.tasks if task.state in ACTIVE]
-    what = draw(st.sampled_from(("settle", "settle", "time", "end", "end", "start", "doubt", "source", "request", "engine")))
+    what = draw(
+        st.sampled_from(
+            ("settle", "settle", "time", "end", "end", "start", "doubt", "source", "request", "engine")
+        )
+    )
     if what == "settle":
         history.settle()
     elif what == "time":
@@ -99,7 +102,9 @@ def _something_happens(draw: st.DrawFn, history: History) -> None:
 
 
 def _end(draw: st.DrawFn, ref: ev.Ref, *, cancelled: bool) -> ev.End:
-    state: ev.EndState = draw(st.sampled_from(("completed", "failed", "cancelled") if cancelled else ("completed", "failed")))
+    state: ev.EndState = draw(
+        st.sampled_from(("completed", "failed", "cancelled") if cancelled else ("completed", "failed"))
+    )
     if state == "failed":
         return ev.End(*ref, state, draw(st.sampled_from(KINDS)), message=draw(st.text(max_size=5)))
     return ev.End(*ref, state, exit_code=0, started_at=1.5, ended_at=draw(st.sampled_from((None, 2.5))))
@@ -129,4 +134,6 @@ def _request(draw: st.DrawFn, history: History) -> ev.Event:
     if sweep.ended is not None and verb in ("cancel", "pause"):
         return ev.RequestRefused(request, "the sweep has ended")
     source = next(iter(sweep.sources)) if verb == "slots" else ""
-    return ev.RequestTaken(request, verb, tasks, source, draw(st.integers(1, 3)), draw(st.booleans()), "ada@host")
+    return ev.RequestTaken(
+        request, verb, tasks, source, draw(st.integers(1, 3)), draw(st.booleans()), "ada@host"
+    )

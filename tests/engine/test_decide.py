@@ -6,7 +6,6 @@ import copy
 
 import pytest
 from hypothesis import given, settings
-
 from spawn_tui.engine import events as ev
 from spawn_tui.engine.decide import decide, is_idle
 from spawn_tui.engine.sweep import SweepStatus, TaskState
@@ -31,7 +30,7 @@ def launches(history: History) -> list[tuple[str, list[int]]]:
 
 
 @given(histories())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_decide_is_pure(history: History) -> None:
     before = copy.deepcopy(history.sweep)
     first = decide(history.sweep, history.now)
@@ -40,17 +39,20 @@ def test_decide_is_pure(history: History) -> None:
 
 
 @given(histories())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_what_is_decided_can_be_applied_and_comes_to_rest(history: History) -> None:
     history.settle()
     sweep = history.sweep
-    assert not (sweep.cancel_due or sweep.force_due or sweep.drop_due or sweep.retry_due) or sweep.ended is not None
+    assert (
+        not (sweep.cancel_due or sweep.force_due or sweep.drop_due or sweep.retry_due)
+        or sweep.ended is not None
+    )
     wake_at = decide(sweep, history.now).wake_at
     assert wake_at is None or wake_at > history.now
 
 
 @given(histories())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_no_limit_is_exceeded(history: History) -> None:
     sweep = history.sweep
     for _ in range(5):
@@ -64,7 +66,7 @@ def test_no_limit_is_exceeded(history: History) -> None:
 
 
 @given(histories())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_sweep_at_rest_waits_for_something(history: History) -> None:
     """It has ended, or something runs, or a time is named, or a person must act: it never just stops."""
     history.settle()

@@ -9,7 +9,6 @@ from typing import get_args
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from spawn_tui.engine import events as ev
 
 from .histories import History, histories

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from spawn_tui.engine import events as ev
 from spawn_tui.engine.observe import (
     CannotTell,
@@ -24,7 +23,9 @@ from .histories import History, created, histories
 
 def running(*, cancel: bool = False) -> History:
     """Task 0 runs its second attempt, task 1 its first; task 2 waits."""
-    history = History(created(3, retry_max=1, retry_on=("exit",), retry_backoff=0.0), ev.SourceAdded("s", "local", 2))
+    history = History(
+        created(3, retry_max=1, retry_on=("exit",), retry_backoff=0.0), ev.SourceAdded("s", "local", 2)
+    )
     history.settle()
     history.add(ev.Running((ev.Started(0, 1), ev.Started(1, 1))))
     history.add(ev.Ended((ev.End(0, 1, "failed", "exit", 3),)))
@@ -90,7 +91,9 @@ def test_an_attempt_revoked_before_its_cancel_was_sent_is_cancelled() -> None:
 
 def test_the_first_end_counts_and_the_same_end_again_is_no_news() -> None:
     history = running()
-    assert [event.type for event in seen(history, SawEnd(0, 2, exit_code=0), SawEnd(0, 2, exit_code=7))] == ["ended"]
+    assert [event.type for event in seen(history, SawEnd(0, 2, exit_code=0), SawEnd(0, 2, exit_code=7))] == [
+        "ended"
+    ]
     assert seen(history, SawEnd(0, 2, exit_code=0)) == []
     assert history.sweep.tasks[0].attempts[1].exit_code == 0
 
@@ -118,7 +121,10 @@ def test_running_is_news_once() -> None:
 
 def test_away_and_back_are_told_in_their_order() -> None:
     history = running()
-    assert [e.type for e in seen(history, SourceAway("x"), SourceBack())] == ["source_unreachable", "source_reachable"]
+    assert [e.type for e in seen(history, SourceAway("x"), SourceBack())] == [
+        "source_unreachable",
+        "source_reachable",
+    ]
     assert [e.type for e in seen(history, SourceAway("x"), SourceAway("x"))] == ["source_unreachable"]
     assert seen(history, SourceAway("x")) == []
     assert [e.type for e in seen(history, SourceBack(), SourceBack())] == ["source_reachable"]
@@ -147,7 +153,7 @@ OBSERVATIONS = st.lists(
 
 
 @given(histories(), OBSERVATIONS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_whatever_is_said_the_events_can_be_applied(history: History, said: list[Observation]) -> None:
     said = [o for o in said if isinstance(o, SourceAway | SourceBack) or o.task < history.sweep.total]
     history.add(*interpret(history.sweep, "src-0", said))

@@ -6,7 +6,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from spawn_tui.engine import events as ev
 from spawn_tui.engine.plan.model import Plan, PlannedTask
 from spawn_tui.engine.snapshot import from_documents, to_documents
@@ -27,14 +26,16 @@ def plan_of(sweep: Sweep) -> Plan:
 
 
 @given(histories())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_what_is_kept_equals_a_recount(history: History) -> None:
     check_shape(history.sweep)
 
 
 @given(histories(), st.data())
-@settings(max_examples=200, deadline=None)
-def test_a_snapshot_at_any_point_and_the_rest_tell_the_same_sweep(history: History, data: st.DataObject) -> None:
+@settings(max_examples=100, deadline=None)
+def test_a_snapshot_at_any_point_and_the_rest_tell_the_same_sweep(
+    history: History, data: st.DataObject
+) -> None:
     cut = data.draw(st.integers(1, len(history.records)))
     early = history.fold(cut)
     position = Position(early.seq, 1, 99, 5)
@@ -170,13 +171,20 @@ def test_a_new_engine_doubts_anew() -> None:
     history.now += 1000.0
     history.add(ev.EngineStarted(2, "host", 7))
     sweep = history.sweep
-    assert sweep.sources["local"].unreachable_since == sweep.unknown[0] == sweep.tasks[0].unknown_since == history.now
+    assert (
+        sweep.sources["local"].unreachable_since
+        == sweep.unknown[0]
+        == sweep.tasks[0].unknown_since
+        == history.now
+    )
 
 
 # --- the queue of ready tasks ------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.tuples(st.sampled_from(("push", "discard", "first")), st.integers(0, 5))), st.integers(0, 4))
+@given(
+    st.lists(st.tuples(st.sampled_from(("push", "discard", "first")), st.integers(0, 5))), st.integers(0, 4)
+)
 def test_the_ready_queue_is_a_list_without_repeats(steps: list[tuple[str, int]], start: int) -> None:
     queue, model = ReadyQueue(range(start)), list(range(start))
     for what, value in steps:

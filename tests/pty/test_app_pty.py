@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,6 +97,44 @@ def test_no_color_means_no_colour(made: Made):
         assert terminal.wait() == 0
     finally:
         terminal.close()
+
+
+def test_a_real_sweep_from_launch_to_cancel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The program, the engine and the tasks are all real: what the screen says, the engine did."""
+    (tmp_path / "nap.yaml").write_text("grid: {n: [1, 2, 3]}\ncommand: sleep 60\nsources: ['local:2']\n")
+    monkeypatch.chdir(tmp_path)
+    program = str(Path(sys.executable).parent / "spawn-tui")
+    terminal = Terminal([program, "launch", "nap.yaml"], columns=120, lines=36)
+    try:
+        terminal.sees("● 2 running")
+        terminal.press("xy")
+        terminal.sees("⊘ 1 cancelled")
+        terminal.press("q")
+        assert terminal.wait() == 0
+        assert terminal.restored == []
+        assert "goes on. Look again: spawn-tui nap-" in terminal.raw.decode(errors="replace")
+    finally:
+        terminal.close()
+    again = Terminal([program, "latest"], columns=120, lines=36)
+    try:
+        again.sees("● 2 running")
+        again.press("C")
+        again.sees("Cancel the whole sweep: 2 running tasks")
+        again.press("y")
+        again.sees("⊘ 3 cancelled")
+        again.sees("ended")
+        again.press("*r")
+        again.sees("Run 3 cancelled tasks again?")
+        again.press("y")
+        again.sees("● 2 running")
+        again.press("C")
+        again.sees("Cancel the whole sweep")
+        again.press("y")
+        again.sees("⊘ 3 cancelled")
+        again.press("q")
+        assert again.wait() == 0
+    finally:
+        again.close()
 
 
 def test_keys_reach_the_sweep(terminal: Terminal, made: Made):

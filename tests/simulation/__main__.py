@@ -1,4 +1,4 @@
-"""A longer run: `python -m tests.simulation --seeds 100000 [--start N] [--jobs 2]`; one seed with its trace: `--seed N`."""
+"""A longer run: `python -m tests.simulation --seeds 100000 [--start N] [--jobs 2]`; one seed, told: `--seed N`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ def main() -> int:
     parser.add_argument("--start", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=10_000, help="How many, beginning with --start.")
     parser.add_argument("--jobs", type=int, default=2, help="Processes to play them in.")
-    parser.add_argument("--keep-going", action="store_true", help="List all that fail instead of explaining the first.")
+    parser.add_argument(
+        "--keep-going", action="store_true", help="List all that fail instead of explaining the first."
+    )
     options = parser.parse_args()
     if options.seed is not None:
         failed, text = explain(options.seed)

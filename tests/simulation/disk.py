@@ -143,7 +143,9 @@ class EngineDisk:
             return self._write_late(lambda: self._disk.append(path, data, sync=sync))
         if strike.when is not When.BEFORE:
             whole = strike.when is When.AFTER
-            self._disk.append(path, data if whole else data[: self._rng.randint(0, len(data))], sync=sync and whole)
+            self._disk.append(
+                path, data if whole else data[: self._rng.randint(0, len(data))], sync=sync and whole
+            )
         return self._hands.die(strike)
 
     def truncate(self, path: Path, size: int) -> None:

@@ -45,13 +45,24 @@ class Strike:
     def death(self) -> Crash:
         return PowerFailure() if self.fate is Fate.POWER else Crash()
 
-
     def concerns(self, what: str) -> bool:
         return what == self.what if self.what else what not in LOOKS
 
 
 LOOKS = frozenset({"read", "size", "names"})
-RARE = ("read", "size", "create", "replace", "truncate", "remove", "prepare", "launch", "launched", "cancel", "adopt")
+RARE = (
+    "read",
+    "size",
+    "create",
+    "replace",
+    "truncate",
+    "remove",
+    "prepare",
+    "launch",
+    "launched",
+    "cancel",
+    "adopt",
+)
 
 
 def draw_strike(rng: Random, fates: list[Fate]) -> Strike:

@@ -67,8 +67,14 @@ def check_shape(sweep: Sweep) -> None:
             if attempt.state in (C, F):
                 ended[attempt.source, attempt.state] += 1
             last = number == len(task.attempts)
-            demand(attempt.state in (ACTIVE if last and state in ACTIVE else ENDED), "attempt and task disagree", task)
-            demand(attempt.state is not C or (last and state is C), "a completed task was launched again", task)
+            demand(
+                attempt.state in (ACTIVE if last and state in ACTIVE else ENDED),
+                "attempt and task disagree",
+                task,
+            )
+            demand(
+                attempt.state is not C or (last and state is C), "a completed task was launched again", task
+            )
         if state in ACTIVE:
             demand(task.attempts[-1].state is state, "attempt and task disagree", task)
             active[task.attempts[-1].source].add(index)
@@ -84,7 +90,12 @@ def check_shape(sweep: Sweep) -> None:
     for name, source in sweep.sources.items():
         demand(source.active == active[name], "a source's load does not equal a recount", name, source.active)
         kept = (source.launched, source.completed, source.failed)
-        demand(kept == (launched[name], ended[name, C], ended[name, F]), "a source's totals are wrong", name, kept)
+        demand(
+            kept == (launched[name], ended[name, C], ended[name, F]),
+            "a source's totals are wrong",
+            name,
+            kept,
+        )
     states = {
         "retry_due": (sweep.retry_due, {F}),
         "cancel_due": (sweep.cancel_due, {L, R}),
@@ -93,13 +104,19 @@ def check_shape(sweep: Sweep) -> None:
     }
     for name, (tasks, allowed) in states.items():
         for index in tasks:
-            demand(sweep.tasks[index].state in allowed, f"{name} holds a task that is", sweep.tasks[index].state)
+            demand(
+                sweep.tasks[index].state in allowed, f"{name} holds a task that is", sweep.tasks[index].state
+            )
     demand((sweep.ended is not None) == (sweep.ended_at is not None), "an end without a time")
     demand(sweep.ended is None or sweep.ended in FINAL, "an end that is none", sweep.ended)
     demand(sweep.ended is None or sweep.active == 0, "a sweep ended while attempts are alive")
 
 
-_PLAIN = tuple(f.name for f in fields(Sweep) if f.name not in {"tasks", "sources", "ready", "delayed", "notes", "unknown"})
+_PLAIN = tuple(
+    f.name
+    for f in fields(Sweep)
+    if f.name not in {"tasks", "sources", "ready", "delayed", "notes", "unknown"}
+)
 _ORDERED = ("retry_due", "cancel_due", "drop_due", "force_due", "failures", "launch_failures")
 
 
@@ -109,9 +126,7 @@ def dump(sweep: Sweep) -> dict[str, object]:
     out |= {name: list(getattr(sweep, name)) for name in _ORDERED}
     out["requests"] = list(sweep.requests.items())
     out["ready"] = list(sweep.ready)
-    out["delayed"] = sorted(
-        entry for entry in sweep.delayed if sweep.tasks[entry[1]].not_before == entry[0]
-    )
+    out["delayed"] = sorted(entry for entry in sweep.delayed if sweep.tasks[entry[1]].not_before == entry[0])
     out["unknown"] = list(sweep.unknown.items())
     out["notes"] = list(sweep.notes)
     out["sources"] = list(sweep.sources.values())
@@ -153,6 +168,8 @@ class Witness:
         self._to_force: set[ev.Ref] = set()
         """Attempts for which one was requested."""
         self._engine_began = 0.0
+        self._seen_at: dict[ev.Ref, float] = {}
+        """When attempts were last seen running."""
         self._read_at = -1
         self._reader = JournalReader(disk, journal)
 
@@ -211,6 +228,10 @@ class Witness:
                 self._forced.update(event.attempts)
             case ev.EngineStarted():
                 self._engine_began = record.at
+            case ev.Running():
+                self._seen_at |= {
+                    ev.Ref(started.task, started.attempt): record.at for started in event.attempts
+                }
             case _:
                 pass
         if judge:
@@ -226,14 +247,34 @@ class Witness:
                 demand(not sweep.cancel_requested, "a launch while cancelling")
                 demand(sweep.ended is None, "a launch after the end")
                 demand(source.unreachable_since is None, "a launch on a source that is away")
-                demand(not any(ref.task in sweep.drop_due for ref in event.attempts), "a cancelled task was launched")
+                demand(
+                    not any(ref.task in sweep.drop_due for ref in event.attempts),
+                    "a cancelled task was launched",
+                )
                 if sweep.launch_delay and sweep.last_launch_at is not None:
                     demand(len(event.attempts) == 1, "two launches at once in spite of a launch delay")
                     waited = at - sweep.last_launch_at
-                    demand(waited >= sweep.launch_delay - ROUNDING, "launched too early by the launch delay", waited)
+                    demand(
+                        waited >= sweep.launch_delay - ROUNDING,
+                        "launched too early by the launch delay",
+                        waited,
+                    )
                 for ref in event.attempts:
                     wait = sweep.tasks[ref.task].not_before
-                    demand(wait is None or wait <= at + ROUNDING, "a retry was launched before its time", wait, at)
+                    demand(
+                        wait is None or wait <= at + ROUNDING,
+                        "a retry was launched before its time",
+                        wait,
+                        at,
+                    )
+            case ev.Requeued():
+                for delay in event.tasks:
+                    task = sweep.tasks[delay.task]
+                    tries, last = len(task.attempts) - task.tries_before, task.attempts[-1]
+                    demand(task.state is F and tries <= sweep.retry_max, "retried too often", task)
+                    demand(last.kind in sweep.retry_on, "retried after a failure that is not to be", task)
+                    wait = sweep.retry_backoff * 2 ** (tries - 1)
+                    demand(delay.not_before - at >= wait - ROUNDING, "retried too early", delay, at, wait)
             case ev.Ended():
                 for end in event.attempts:
                     self._judge_end(at, end)
@@ -255,7 +296,12 @@ class Witness:
             source = sweep.sources[event.source]
             demand(len(source.active) <= source.slots, f"{source.name} has more attempts than slots", source)
             limit = sweep.max_concurrent
-            demand(limit is None or sweep.active <= limit, "more attempts than max_concurrent", sweep.active, limit)
+            demand(
+                limit is None or sweep.active <= limit,
+                "more attempts than max_concurrent",
+                sweep.active,
+                limit,
+            )
 
     def _judge_end(self, at: float, end: ev.End) -> None:
         """Hold a recorded end against what truly happened to the attempt."""
@@ -266,8 +312,18 @@ class Witness:
             # Nobody asked while no engine ran.
             since = task.unknown_since if task.unknown_since is not None else source.unreachable_since
             demand(since is not None, "an attempt was given up that nobody doubted", end)
-            doubted = max(since or 0.0, self._engine_began)
-            demand(at - doubted >= sweep.grace - ROUNDING, "given up before the grace period ended", at - doubted, end)
+            seen_at = (
+                self._seen_at.get(ev.Ref(end.task, end.attempt), 0.0)
+                if source.unreachable_since is None
+                else 0.0
+            )
+            doubted = max(since or 0.0, self._engine_began, seen_at)
+            demand(
+                at - doubted >= sweep.grace - ROUNDING,
+                "given up before the grace period ended",
+                at - doubted,
+                end,
+            )
             demand((end.state, end.kind) == (F, "source_lost"), "given up, but recorded as", end)
             return
         run = truth.hosts[source.name].claims.get(truth.token(ev.Ref(end.task, end.attempt)))
@@ -275,8 +331,15 @@ class Witness:
         assert run is not None
         demand(run.state != "running", "an end was recorded of an attempt that is alive", end, run)
         if end.state == "completed":
-            demand(run.exit_code == 0 and run.signal is None and run.failure is None, "this did not complete", end, run)
-            demand(not (run.stopped and task.cancel_requested), "completed, though our signal ended it", end, run)
+            demand(
+                run.exit_code == 0 and run.signal is None and run.failure is None,
+                "this did not complete",
+                end,
+                run,
+            )
+            demand(
+                not (run.stopped and task.cancel_requested), "completed, though our signal ended it", end, run
+            )
         elif end.state == "cancelled":
             demand(task.cancel_requested, "cancelled without a journalled cancel", end)
             demand(run.exit_code != 0 or run.stopped, "it completed before it was cancelled", end, run)

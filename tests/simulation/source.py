@@ -232,11 +232,20 @@ class SimSource:
             case "revoked":
                 self._news.append(SawNothing(*ref, "it was revoked"))
             case "lost":
-                self._news.append(SawEnd(*ref, failure="source_lost", message="no exit status", stopped=run.stopped))
+                self._news.append(
+                    SawEnd(*ref, failure="source_lost", message="no exit status", stopped=run.stopped)
+                )
             case _:
                 self._news.append(
                     SawEnd(
-                        *ref, run.exit_code, run.signal, run.failure, "", run.stopped, run.started_at, run.ended_at
+                        *ref,
+                        run.exit_code,
+                        run.signal,
+                        run.failure,
+                        "",
+                        run.stopped,
+                        run.started_at,
+                        run.ended_at,
                     )
                 )
         del self._open[ref]

@@ -1,5 +1,4 @@
-"""Makes sweeps on disk without running anything: a plan, a journal, logs. Each is what a real engine would
-have left."""
+"""Makes sweeps on disk without running anything: plan, journal and logs as a real engine would have left them."""
 
 from __future__ import annotations
 
@@ -153,8 +152,7 @@ FloatingPointError: loss is nan at epoch 3 (lr=1.0, momentum=0.99)
 
 
 def training(root: Path, *, clock: Clock | None = None) -> Made:
-    """24 tasks of a training sweep four minutes on: most done, some failing for different reasons, one
-    cancelled."""
+    """24 tasks of a training sweep four minutes on: most done, some failing for different reasons, one cancelled."""
     rows = grid(lr=[0.001, 0.01, 0.1, 1.0], batch_size=[32, 128, 256], momentum=[0.9, 0.99])
     for row in rows:
         row |= {"epochs": 20, "optimizer": "sgd", "dataset": "cifar10"}

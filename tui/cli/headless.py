@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ...engine import events as ev
-from ...engine.engine import DiskTrouble, Engine
+from ...engine.engine import Engine
 from ...engine.home import describe
 from ...engine.run import run_engine
 from ...engine.summary import eta, summary
 from ...engine.sweep import FINAL, Sweep, SweepStatus, TaskState
+from ...engine.trouble import DiskTrouble
 from ...engine.viewer import Viewer
 from ...state.lock import LockHeld, LockLost
 from .output import COMPLETED, NOTHING_LAUNCHED, SIGINT_STATUS, SOME_FAILED, UserError, data_json, say

@@ -32,8 +32,7 @@ class _Waiting:
 
 
 class AskingScreen(Screen[None]):
-    """A screen that may ask. Who derives from it passes on the engine's answers and calls `check_answers` now
-    and then."""
+    """A screen that may ask. Who derives from it passes on the engine's answers, and calls `check_answers` on time."""
 
     def __init__(self) -> None:
         super().__init__()

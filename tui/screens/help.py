@@ -1,5 +1,4 @@
-"""All keys of the screen where the help was asked for, made from its bindings; what cannot be done now is
-greyed."""
+"""All keys of the screen where the help was asked for, made from its bindings; what cannot be done now is greyed."""
 
 from __future__ import annotations
 
@@ -19,8 +18,7 @@ _KEY, _NAME = 9, 18
 
 
 def live_bindings(screen: Screen[object]) -> list[Binding]:
-    """The bindings with an id that can be used on this screen now, each once, in the order they are declared
-    in."""
+    """The bindings with an id that can be used on this screen now, each once, in the order they are declared in."""
     found: dict[str, Binding] = {}
     for active in screen.active_bindings.values():
         if active.enabled and active.binding.id and active.binding.description:

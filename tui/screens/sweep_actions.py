@@ -19,8 +19,7 @@ _AGAIN = frozenset({"failed", "cancelled"})
 
 
 class SweepActions(AskingScreen):
-    """The half of a sweep's screen that asks. It needs the model, the table and the sources, and shows
-    nothing."""
+    """The half of a sweep's screen that asks. It needs the model, the table and the sources, and shows nothing."""
 
     model: SweepModel
     table: TaskTable
@@ -34,8 +33,7 @@ class SweepActions(AskingScreen):
     def __init__(self) -> None:
         super().__init__()
         self._slots_asked: dict[str, int] = {}
-        """Slots asked for by source, until the journal has them: pressing `+` three times asks for three
-        more."""
+        """Slots asked for by source, until the journal has them: pressing `+` three times asks for three more."""
 
     # -- when ----------------------------------------------------------------------------------------------
 

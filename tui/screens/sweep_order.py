@@ -77,8 +77,7 @@ class SweepOrder(SweepActions):
         self._title_table()
 
     def _filter_again(self) -> str:
-        """Make the test of the filter's text; returns what is wrong with it, and then the filter before it
-        stands."""
+        """Make the test of the filter's text; returns what is wrong with it, and then the filter before it stands."""
         if not self.filter_text:
             self._keep = None
             return ""

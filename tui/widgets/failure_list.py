@@ -1,5 +1,4 @@
-"""What failed and why, latest first; launches that failed stand here too, even where another try went
-well."""
+"""What failed and why, latest first; launches that failed stand here too, even where another try went well."""
 
 from __future__ import annotations
 

@@ -18,8 +18,7 @@ _NONE = Style.null()
 
 
 class KeyBar(Widget):
-    """Painted from the screen's live bindings, so that it cannot promise what a key does not do. A click
-    presses the key."""
+    """Painted from the screen's live bindings, so that it promises no more than keys do. A click presses the key."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"key--key", "key--text"}
 

@@ -1,5 +1,4 @@
-"""What the tables and lists have in common: a cursor over items that are painted when they are seen, and only
-then."""
+"""What the tables and lists have in common: a cursor over items that are painted when they are seen, and only then."""
 
 from __future__ import annotations
 

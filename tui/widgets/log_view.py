@@ -80,8 +80,7 @@ class LogView(ScrollView, can_focus=True):
         return self._wanted
 
     def go_to_match(self, step: int) -> tuple[int, int]:
-        """To the next match from here, round the end; returns (its place from 1, how many there are), 0 if
-        there are none."""
+        """To the next match, round the end; returns (its place from 1, how many there are), zeros if there are none."""
         found = self._matches
         if not found:
             return 0, 0

@@ -1,5 +1,4 @@
-"""Is it OK? The three lines at the top that say so: status and pace, the progress bar, the counts; and what
-is wrong."""
+"""Is it OK? The lines at the top that say so: status and pace, progress, counts; and what is wrong."""
 
 from __future__ import annotations
 

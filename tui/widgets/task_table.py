@@ -19,8 +19,7 @@ _NONE = Style.null()
 
 
 class TaskTable(LineList):
-    """Shows the model's rows in the order it was given. The cursor stays with its task when the order
-    changes."""
+    """Shows the model's rows in the order it was given. The cursor stays with its task when the order changes."""
 
     head_height = 1
     cursor_stays = True
