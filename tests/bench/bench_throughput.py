@@ -28,7 +28,7 @@ def _quiet(command: list[str] | str, cwd: Path, env: dict[str, str] | None = Non
     )  # fmt: skip
 
 
-# A server and one worker of two cores are up before the clock starts, and it stops at the last task's output, not at the
+# A server and one worker of two cores are up before the clock starts, and it stops at the last output, not at the
 # client's next look (once a second): both favour HyperQueue.
 _HYPERQUEUE = f"""
 import pathlib, time

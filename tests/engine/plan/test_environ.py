@@ -1,7 +1,6 @@
 """The variables in which a task finds its parameters."""
 
 # One case, one line: the tables are read down.
-# ruff: noqa: E501
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Which plans can be launched here, and the words for those that cannot."""
 
 # One case, one line: the tables are read down.
-# ruff: noqa: E501
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Parameter files in YAML: values as written, and no surprises."""
 
 # One case, one line: the tables are read down.
-# ruff: noqa: E501
 
 from __future__ import annotations
 

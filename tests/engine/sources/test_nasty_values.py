@@ -1,4 +1,4 @@
-"""Values that shells, YAML and Hydra would mangle, through a whole sweep on the local source: they arrive byte for byte."""
+"""Values that shells, YAML and Hydra would mangle, through a whole sweep on the local source: byte for byte."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-
 from spawn_tui.engine.create import create_sweep
 from spawn_tui.engine.plan.model import Plan, PlannedTask
 from spawn_tui.engine.run import run_engine
 from spawn_tui.engine.sources.registry import SourceSpec
+
 from tests.engine.test_command import NASTY
 
 DUMP = """
@@ -28,7 +28,11 @@ json.dump(shown, open(os.environ["SWEEP_TASK_DIR"] + "/arrived.json", "w"))
 def arrived(tmp_path: Path, command: str | tuple[str, ...], args: str) -> list[dict]:
     program = tmp_path / "dump.py"
     program.write_text(DUMP)
-    words = tuple(word.replace("PROGRAM", str(program)) for word in command) if isinstance(command, tuple) else None
+    words = (
+        tuple(word.replace("PROGRAM", str(program)) for word in command)
+        if isinstance(command, tuple)
+        else None
+    )
     line = command.replace("PROGRAM", str(program)) if isinstance(command, str) else words
     tasks = tuple(PlannedTask("", {"x": value}) for value in NASTY)
     plan = Plan("spawn", "nasty", tasks, command=line, args=args)  # type: ignore[arg-type]
