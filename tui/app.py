@@ -18,6 +18,7 @@ from textual.screen import Screen
 
 from .bindings import APP
 from .glyphs import ASCII, TEXTURED, UNICODE
+from .terminal import TerminalDriver
 from .themes import DARK, THEMES
 from .view import FINAL_STATUSES, Facts
 
@@ -47,7 +48,7 @@ class SpawnApp(App[None]):
         clock: Callable[[], float] = time.time,
         start_engine: Callable[[Path], bool] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(driver_class=TerminalDriver)
         self._root = root
         self.readonly = readonly
         self.glyphs = ASCII if ascii else TEXTURED if self.no_color else UNICODE

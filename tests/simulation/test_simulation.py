@@ -14,9 +14,3 @@ PROCESSES = 2
 def test_two_thousand_days() -> None:
     for failure in play_many(range(SEEDS), PROCESSES):
         pytest.fail(f"{failure.what}\n\n{explain(failure.seed)[1]}", pytrace=False)
-
-
-def test_a_seed_is_one_day() -> None:
-    """The same number gives the same day, to the letter; else a failure could not be seen again."""
-    assert explain(11) == explain(11)
-    assert explain(11) != explain(12)
