@@ -117,6 +117,21 @@ def is_alive(process: ProcessId) -> bool:
     return process.boot == boot_id() and start_time(process.pid) == process.start
 
 
+def carries(pid: int, variable: str, value: str) -> bool:
+    """Whether the process that has this pid now was started with `variable` set to `value`."""
+    if _PROC:
+        try:
+            return _value(_environ(pid) or b"", f"{variable}=".encode()) == value
+        except OSError:
+            return False
+    import psutil
+
+    try:
+        return psutil.Process(pid).environ().get(variable) == value
+    except (psutil.Error, OSError):
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """Living processes: by the value they carry (pid and its process group), and by group."""

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from .columns import ParamColumn, param_columns
-from .view import ACTIVE_STATES, FINAL_STATUSES, Facts, TaskRow
+from .view import ACTIVE_STATES, FINAL_STATUSES, ORPHANED, Facts, TaskRow
+from .work_time import WorkTime
 
 if TYPE_CHECKING:
     from ..engine.plan.model import Plan
@@ -137,6 +138,7 @@ class SweepFeed(Feed):
         super().__init__("sweep")
         self._root, self._tell, self._now = root, tell, now
         self._viewer: Viewer | None = None
+        self._work: WorkTime | None = None
         self._ends: deque[float] = deque()
         self._facts: Facts | None = None
         self._troubled = False
@@ -190,8 +192,10 @@ class SweepFeed(Feed):
 
         sweep, tasks = viewer.sweep, viewer.plan.tasks
         self._ends = deque(latest_ends(sweep), RECENT_ENDS)
-        self._facts = facts(viewer, tuple(self._ends), self._due(viewer))
-        rows = tuple(task_row(sweep, task) for task in sweep.tasks)
+        self._work, status = WorkTime(sweep), viewer.status().value
+        self._facts = facts(viewer, status, self._ends, self._work, self._due(viewer))
+        orphaned = status == ORPHANED
+        rows = tuple(task_row(sweep, task, orphaned=orphaned) for task in sweep.tasks)
         name_width = max((len(task.label) for task in tasks), default=0)
         self._tell(
             SweepLoaded(viewer.plan, sweep.project, rows, self._facts, param_columns(tasks), name_width)
@@ -201,15 +205,22 @@ class SweepFeed(Feed):
         from .rows import facts, task_row
 
         news = viewer.refresh()
-        if news.reloaded or _concerns_all(news):
+        work = self._work
+        if news.reloaded or work is None or self._facts is None or _concerns_all(news):
             self._hand_out_all(viewer)
             answers = _answers(news)
             if answers and self._facts is not None:
                 self._tell(SweepChanged((), self._facts, answers))
             return
-        rows = tuple(task_row(viewer.sweep, viewer.sweep.tasks[index]) for index in sorted(news.tasks()))
+        sweep, status, changed = viewer.sweep, viewer.status().value, news.tasks()
+        work.look(sweep)
+        orphaned = status == ORPHANED
+        if orphaned or self._facts.orphaned:
+            # No event tells that an engine died or came back, and all that is active looks different then.
+            changed = changed.union(*(source.active for source in sweep.sources.values()))
+        rows = tuple(task_row(sweep, sweep.tasks[index], orphaned=orphaned) for index in sorted(changed))
         self._ends.extend(row.ended_at for row in rows if row.ended_at and row.state not in ACTIVE_STATES)
-        fresh = facts(viewer, tuple(self._ends), self._due(viewer))
+        fresh = facts(viewer, status, self._ends, work, self._due(viewer))
         if fresh != self._facts or rows or self._troubled:
             self._facts, self._troubled = fresh, False
             self._tell(SweepChanged(rows, fresh, _answers(news)))

@@ -7,7 +7,9 @@ Nothing here knows Textual, files or the clock. Values are made by the feed's th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from . import format as fmt
@@ -21,6 +23,10 @@ STATES = ("pending", "launching", "running", "cancelling", "unknown", "completed
 """The words a task's state may show as; `unknown` stands for an active task nobody can speak for."""
 ACTIVE_STATES = frozenset({"launching", "running", "cancelling", "unknown"})
 FINAL_STATUSES = frozenset({"completed", "failed", "cancelled"})
+ORPHANED = "interrupted"
+"""The status of a sweep with work left and no engine: nobody can say whether its active tasks run."""
+MAX_FAILURES = 200
+"""Failures shown in their pane; all of them are in the table (`state:failed`)."""
 SEGMENTS = ("completed", "failed", "cancelled", "unknown", "cancelling", "running", "launching", "pending")
 """The order of the progress bar: what is over, what is under way, what waits."""
 
@@ -41,12 +47,15 @@ class TaskRow(NamedTuple):
     kind: str = ""
     message: str = ""
     not_before: float | None = None
+    known_at: float | None = None
+    """Of an attempt that is unknown: until when it was known to run."""
 
     def elapsed(self, now: float) -> float | None:
-        """Seconds its latest attempt has run; None if it never did."""
+        """Seconds its latest attempt has run, as far as anyone knows; None if it never did."""
         if self.started_at is None:
             return None
-        return max(0.0, (self.ended_at if self.ended_at is not None else now) - self.started_at)
+        until = self.ended_at if self.ended_at is not None else self.known_at
+        return max(0.0, (now if until is None else until) - self.started_at)
 
 
 class SourceRow(NamedTuple):
@@ -57,10 +66,13 @@ class SourceRow(NamedTuple):
     slots: int
     busy: int = 0
     completed: int = 0
+    """Attempts, as `failed`: a task that was tried again counts each time."""
     failed: int = 0
     removed: bool = False
     unreachable_since: float | None = None
     unreachable_reason: str = ""
+    unknown: int = 0
+    """How many of the `busy` slots hold an attempt nobody can speak for."""
 
 
 class Failure(NamedTuple):
@@ -92,8 +104,14 @@ class Facts(NamedTuple):
     """Why it is paused or how it ended, if there is something to say."""
     engine: str = ""
     """Who runs it (`pid 4711 on host`); empty if nobody does."""
+    engine_died: bool = False
+    """Nobody runs it, and the last engine did not say that it stops."""
     sign_of_life: float = 0.0
-    """The engine's latest heartbeat or event."""
+    """The engine's latest heartbeat or event, also of one that is gone."""
+    worked: float = 0.0
+    """Seconds in which something ran, until the last event."""
+    running_since: float | None = None
+    """While something runs: when it began, less all pauses since."""
     due_at: float | None = None
     """When the last task will have ended, if it goes on so."""
     recent_ends: tuple[float, ...] = ()
@@ -114,12 +132,17 @@ class Facts(NamedTuple):
     def active(self) -> int:
         return sum(self.counts.get(state, 0) for state in ACTIVE_STATES)
 
+    @property
+    def orphaned(self) -> bool:
+        return self.status == ORPHANED
+
     def elapsed(self, now: float) -> float:
-        return max(0.0, (self.ended_at or now) - self.created_at)
+        """Seconds the sweep has worked; stands still while nothing runs."""
+        return self.worked if self.running_since is None else max(0.0, now - self.running_since)
 
     def throughput(self, now: float) -> float | None:
         """Ends per second over the latest ends; sinks while nothing ends. None without a measure."""
-        if len(self.recent_ends) < 2 or self.status in FINAL_STATUSES or not self.active:
+        if len(self.recent_ends) < 2 or self.status in FINAL_STATUSES or self.orphaned or not self.active:
             return None
         span = now - self.recent_ends[0]
         return (len(self.recent_ends) - 1) / span if span > 0 else None
@@ -152,18 +175,26 @@ _WORST_FIRST = (
     "cancelled",
 )
 _RANK = {state: place for place, state in enumerate(_WORST_FIRST)}
-Key = tuple[int, float, str]
+Key = tuple[int, float, tuple[str | float, ...]]
 """Missing last, numbers before text: values of one column may be of several types."""
+_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)")
 
 
 def _key(item: Value) -> Key:
     if item is None or item == "":
-        return (2, 0.0, "")
+        return (2, 0.0, ())
     if isinstance(item, bool):
-        return (0, float(item), "")
+        return (0, float(item), ())
     if isinstance(item, (int, float)):
-        return (0, float(item), "") if item == item else (2, 0.0, "")
-    return (1, 0.0, item if isinstance(item, str) else fmt.value(item))
+        return (0, float(item), ()) if item == item else (2, 0.0, ())
+    return (1, 0.0, _natural(item if isinstance(item, str) else fmt.value(item)))
+
+
+def _natural(text: str) -> tuple[str | float, ...]:
+    """The numbers in a text are compared as numbers: `batch-32` stands before `batch-180`."""
+    # Text and numbers take turns, text first, so that like meets like in any two of them.
+    parts = _NUMBER.split(text)
+    return (*(float(part) if place % 2 else part for place, part in enumerate(parts)), text)
 
 
 def sort_key(column: str, tasks: Sequence[PlannedTask], now: float) -> Callable[[TaskRow], Key]:
@@ -172,11 +203,11 @@ def sort_key(column: str, tasks: Sequence[PlannedTask], now: float) -> Callable[
         name = column.removeprefix("param:")
         return lambda row: _key(tasks[row.task].params.get(name))
     plain: dict[str, Callable[[TaskRow], Key]] = {
-        "#": lambda row: (0, float(row.task), ""),
+        "#": lambda row: (0, float(row.task), ()),
         "name": lambda row: _key(tasks[row.task].label),
-        "state": lambda row: (0, float(_RANK.get(row.state, 9)), ""),
+        "state": lambda row: (0, float(_RANK.get(row.state, 9)), ()),
         "source": lambda row: _key(row.source),
-        "try": lambda row: (0, float(row.attempt), ""),
+        "try": lambda row: (0, float(row.attempt), ()),
         "time": lambda row: _key(row.elapsed(now)),
         "exit": lambda row: _key(row.exit_code if row.exit_code is not None else row.kind),
     }
@@ -199,8 +230,11 @@ def arrange(
     chosen = [row for row in rows if keep(row)] if keep is not None else list(rows)
     if sort.column != "#":
         key = sort_key(sort.column, tasks, now)
-        missing = [row for row in chosen if key(row)[0] == 2]
-        chosen = sorted((row for row in chosen if key(row)[0] != 2), key=key, reverse=sort.reverse) + missing
+        keyed = [(key(row), row) for row in chosen]
+        missing = [row for value, row in keyed if value[0] == 2]
+        present = [pair for pair in keyed if pair[0][0] != 2]
+        present.sort(key=itemgetter(0), reverse=sort.reverse)
+        chosen = [row for _, row in present] + missing
     elif sort.reverse:
         chosen.reverse()
     return [row.task for row in chosen]

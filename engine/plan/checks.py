@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from . import hydra
 from .compiled import compile_command, parameter_names
@@ -12,10 +12,13 @@ from .fields import launch_field
 from .model import Plan, PlannedTask, Value
 from .problems import Findings, Path, Problem, cut, did_you_mean, shown
 from .runnable import names_ec2
-from .settings import ARGS_STYLES, Overrides, is_sweep_name, sweep_name
+from .settings import ARGS_STYLES, Overrides, Settings, is_sweep_name, sweep_name
 from .shell import ShellProblem
 from .template import OWN_PLACEHOLDERS, placeholders_of
 from .values import text_flaw
+
+CheckSource = Callable[[str], str | None]
+"""Why a source cannot be used as it is written (`ssh:host:8`), in words; None if it can."""
 
 COMMAND_LINE = "command line"
 _MOST_LISTED = 12
@@ -60,6 +63,29 @@ def check_overrides(overrides: Overrides, findings: Findings) -> None:
             wrong(option, str(number), f"must be at least {least}")
     if overrides.timeout is not None and overrides.timeout <= 0:
         wrong("--timeout", str(overrides.timeout), "leaves no time to run")
+
+
+def check_sources(
+    settings: Settings,
+    data: dict[str, Value],
+    overrides: Overrides,
+    check_source: CheckSource | None,
+    findings: Findings,
+) -> None:
+    """Note every source that `check_source` has something against; those of the command line replace the
+    file's.
+    """
+    if check_source is None:
+        return
+    path = settings.places.get("sources", ())
+    written: Value = data
+    for part in path:
+        written = written.get(str(part)) if isinstance(written, dict) else None
+    for index, text in enumerate(overrides.sources or settings.sources):
+        reason = check_source(text)
+        if reason is not None:
+            place = (*path, index) if isinstance(written, list) else path
+            _note(place, "--sources" if overrides.sources else "", "", reason, "", findings)
 
 
 def check_plan(

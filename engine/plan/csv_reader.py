@@ -48,6 +48,7 @@ def read_csv(source: SourceText) -> CsvDocument:
     row_lines: list[int] = []
     skipped: list[int] = []
     blank: list[int] = []
+    ragged = 0
 
     def problem(
         line: int, message: str, remedy: str = "", key: str | None = None, value: str = ""
@@ -69,6 +70,7 @@ def read_csv(source: SourceText) -> CsvDocument:
             skipped += blank
             blank.clear()
             if len(cells) != len(header):
+                ragged += 1
                 message = f"the row has {len(cells)} cells, the header has {len(header)}"
                 problems.append(problem(line, message, 'put a text that holds a comma in quotes: "a,b"'))
                 continue
@@ -94,13 +96,13 @@ def read_csv(source: SourceText) -> CsvDocument:
         problems.append(problem(start, said, remedy))
     if not rows and not problems:
         problems.append(problem(1, "has a header but no rows", "write one row for each task"))
-    if problems:
+    if not rows or len(problems) > ragged:
         raise PlanError(tuple(problems))
     warnings: list[str] = []
     if skipped:
         lines = ", ".join(map(str, skipped[:10])) + (", …" if len(skipped) > 10 else "")
         warnings.append(f"{source.file}: empty rows are skipped and count as no task (line {lines})")
-    return CsvDocument(source.file, {"params": rows}, tuple(row_lines), (), tuple(warnings))
+    return CsvDocument(source.file, {"params": rows}, tuple(row_lines), tuple(problems), tuple(warnings))
 
 
 def _check_header(header: list[str], source: SourceText, problems: list[Problem], quoted: bool) -> None:

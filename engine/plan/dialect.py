@@ -7,20 +7,23 @@ MFCL.
 
 from __future__ import annotations
 
-from .fields import UNMISTAKABLE
+from .fields import LAUNCH_FIELDS, UNMISTAKABLE, launch_field
+from .mending import mended
 from .model import Dialect, Value
 from .problems import NULL, Findings, did_you_mean, kind_of
+from .settings import SETTINGS, is_note, is_setting
 
+_TASKS = ("params", "grid", "paired", "sweep")
+_ELSEWHERE = (
+    "defaults", "name", "script", "entrypoint", "output_dir", "overrides", "nnodes", "node_rank", "rendezvous",
+    "work_dir", "complete",
+)  # fmt: skip
+"""Keys that some dialect knows beside its tasks and our settings."""
 _WHAT_A_SWEEP_HAS = "write `params:` with a list of tasks, or `grid:` with lists of values"
 
 
-def tell(data: Value, findings: Findings) -> Dialect | None:
+def tell(data: dict[str, Value], findings: Findings) -> Dialect | None:
     """The dialect of a file's content; None, after noting why, if it has none or more than one."""
-    if not isinstance(data, dict):
-        remedy = "put the list under `params:`" if isinstance(data, list) else _WHAT_A_SWEEP_HAS
-        what = "is empty" if data is None else f"must be a mapping, not {kind_of(data)}"
-        findings.error((), f"the top level {what}", remedy=remedy)
-        return None
     marks = _marks(data)
     dialects = {dialect for dialect, _ in marks}
     if len(dialects) > 1:
@@ -47,16 +50,42 @@ def tell(data: Value, findings: Findings) -> Dialect | None:
             remedy="write lr: [0.1, 0.01] under it",
         )
         return None
-    near = [(key, hint) for key in data if (hint := did_you_mean(key, ("params", "grid", "paired", "sweep")))]
-    if near:
-        findings.error(
-            (near[0][0],), "is unknown, and the file has neither `params` nor `grid`", remedy=near[0][1]
-        )
-    else:
+    if not findings:
         findings.error(
             (), "an empty sweep: the file has neither `params` nor `grid`", remedy=_WHAT_A_SWEEP_HAS
         )
     return None
+
+
+def top_level(data: Value, findings: Findings) -> dict[str, Value]:
+    """The top level of a file; where it has no tasks at all, with a plain slip for their key put right."""
+    if not isinstance(data, dict):
+        remedy = "put the list under `params:`" if isinstance(data, list) else _WHAT_A_SWEEP_HAS
+        what = "is empty" if data is None else f"must be a mapping, not {kind_of(data)}"
+        findings.error((), f"the top level {what}", remedy=remedy)
+        return {}
+    if any(key in data for key in _TASKS):
+        return data
+
+    def note(key: str) -> None:
+        hint = did_you_mean(key, _TASKS)
+        findings.error((key,), "is unknown, and the file has neither `params` nor `grid`", remedy=hint)
+
+    return mended(data, _TASKS, lambda key: not _near_tasks(key), findings, note=note)
+
+
+def without_dialect(data: dict[str, Value], findings: Findings) -> dict[str, Value]:
+    """A file of no dialect, with its unknown keys noted and put right as far as all dialects agree."""
+    known = (*_TASKS, *_ELSEWHERE, *SETTINGS, *LAUNCH_FIELDS)
+    return mended(data, known, lambda key: _is_known(key) or _near_tasks(key), findings)
+
+
+def _is_known(key: str) -> bool:
+    return key in _ELSEWHERE or is_setting(key) or is_note(key) or launch_field(key) is not None
+
+
+def _near_tasks(key: str) -> bool:
+    return key not in _TASKS and not _is_known(key) and bool(did_you_mean(key, _TASKS))
 
 
 def _marks(data: dict[str, Value]) -> list[tuple[Dialect, str]]:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from .model import Dialect, PlannedTask, Value
-from .problems import Findings, Path, did_you_mean, kind_of
+from .problems import Findings, Path, kind_of
 from .settings import Level, Settings, is_note
 from .values import ENTRY_LIMIT, flaws, surely_fine, text_of
 
 MOST_TASKS = 1_000_000
 """Tasks of the largest sweep."""
-_MEANT = {
-    "parameters": 'did you mean "params"?',
-    "base_command": 'did you mean "command"?',
-    "work_dir": 'did you mean "workdir"?',
-}
 _FORBIDDEN_IN_KEYS = frozenset("=\0\n\r")
 
 
@@ -74,6 +68,16 @@ def notes_of(data: dict[str, Value], levels: list[Level], findings: Findings) ->
     return notes
 
 
+def levels_of(data: dict[str, Value]) -> list[Level]:
+    """The places of a file that can hold settings: the top level and every `defaults`."""
+    levels: list[Level] = [((), data)]
+    inside = data.get("sweep")
+    for path, mapping in (((), data), (("sweep",), inside)):
+        if isinstance(mapping, dict) and isinstance(defaults := mapping.get("defaults"), dict):
+            levels.append(((*path, "defaults"), defaults))
+    return levels
+
+
 def mapping_at(data: dict[str, Value], key: str, findings: Findings, path: Path = ()) -> dict[str, Value]:
     """The mapping at `key`; empty if there is none, or after noting that there is something else."""
     value = data.get(key)
@@ -87,19 +91,6 @@ def mapping_at(data: dict[str, Value], key: str, findings: Findings, path: Path 
             remedy="write key: value lines",
         )
     return {}
-
-
-def unknown_key(key: str, known: Iterable[str], findings: Findings, path: Path = ()) -> None:
-    """Note a key that means nothing where it stands."""
-    words = list(known)
-    remedy = _MEANT.get(key) or did_you_mean(key, words)
-    if not remedy:
-        remedy = (
-            "parameters stand under `params`, `grid` or `defaults`"
-            if not path
-            else f"known are {', '.join(words)}"
-        )
-    findings.error((*path, key), "is unknown here", remedy=remedy)
 
 
 def too_many(count: int, path: Path, findings: Findings) -> bool:

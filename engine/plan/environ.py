@@ -12,6 +12,11 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 OURS = ("SWEEP_", "MFCL_SWEEP_")
 """Variables with these beginnings are ours: neither a parameter's alias nor the file's `env` changes them."""
 
+_OF_PLACEHOLDERS: dict[str, str | None] = {
+    "task_dir": "SWEEP_TASK_DIR", "task": "SWEEP_TASK", "index": "SWEEP_INDEX", "sweep_id": "SWEEP_ID",
+    "attempt": "SWEEP_ATTEMPT", "params_file": "SWEEP_PARAMS_FILE", "name": None,
+}  # fmt: skip
+
 _RESERVED = frozenset({
     "_", "BASH", "BASHOPTS", "BASH_ENV", "CDPATH", "COLUMNS", "CUDA_VISIBLE_DEVICES", "DISPLAY",
     "EDITOR", "ENV", "EUID", "FPATH", "GLOBIGNORE", "HIP_VISIBLE_DEVICES", "HISTFILE", "HOME",
@@ -54,3 +59,22 @@ def variables_of(
         if NAME.fullmatch(alias) and not is_reserved(alias) and alias not in taken and not exists(alias):
             found.setdefault(alias, key)
     return tuple(found.items())
+
+
+def variable_of(name: str, known: Collection[str]) -> str | None:
+    """The variable that holds what the placeholder `{name}` stands for, beside parameters named `known`; None
+    if there is none.
+    """
+    if name in _OF_PLACEHOLDERS and name not in known:
+        return _OF_PLACEHOLDERS[name]
+    variable = f"PARAM_{_ILLEGAL.sub('_', name)}"
+    owner = dict(variables_of((*known, *(() if name in known else (name,))), (), lambda _: True))[variable]
+    return variable if owner == name else None
+
+
+def how_to_read(name: str, variable: str | None) -> tuple[str, str]:
+    """(variable, what to write first) for a script that shall read `{name}` from the environment."""
+    if variable is not None:
+        return variable, ""
+    variable = f"MY_{_ILLEGAL.sub('_', name).upper()}"
+    return variable, f'add `env: {{{variable}: "{{{name}}}"}}`, '

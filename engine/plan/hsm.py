@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .axes import Axes, check_distinct, read_grid, read_paired
-from .draft import Draft, check_key, check_value, mapping_at, notes_of, too_many, unknown_key
+from .draft import Draft, check_key, check_value, levels_of, mapping_at, notes_of, too_many
 from .fields import launch_field
+from .mending import mended, unknown_key
 from .model import PlannedTask, Value
 from .problems import NULL, Findings, Path, kind_of
 from .settings import SETTINGS, Level, is_note, is_setting, read_settings
@@ -25,9 +26,7 @@ def read_hsm(data: dict[str, Value], findings: Findings) -> Draft:
             value=data["complete"],
             remedy="use `spawn-tui resume SWEEP`",
         )
-    for key in data:
-        if key not in _TOP and key != "complete" and not is_note(key) and not is_setting(key):
-            _unknown(key, findings)
+    data = mended(data, _TOP, _is_right, findings, note=lambda key: _unknown(key, findings))
     path: Path = ()
     inside = data
     if "sweep" in data:
@@ -40,11 +39,8 @@ def read_hsm(data: dict[str, Value], findings: Findings) -> Draft:
                 value=value,
                 remedy="write grid: under it",
             )
-            return Draft("hsm", [], read_settings([((), data)], findings))
-        inside = data["sweep"]
-        for key in inside:
-            if key not in _INSIDE:
-                unknown_key(key, _INSIDE, findings, path)
+            return Draft("hsm", [], read_settings(levels_of(data), findings))
+        inside = mended(data["sweep"], _INSIDE, lambda _: False, findings, path)
     levels: list[Level] = [((), data)]
     defaults: dict[str, Value] = {}
     for place, mapping in {(): data, path: inside}.items():
@@ -103,6 +99,10 @@ def _default_params(
             check_value(value, here, findings)
             params[prefix + key] = value
     return params
+
+
+def _is_right(key: str) -> bool:
+    return key == "complete" or is_note(key) or is_setting(key)
 
 
 def _unknown(key: str, findings: Findings) -> None:

@@ -12,8 +12,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .draft import Draft, check_key, check_value, mapping_at, notes_of, too_many, unknown_key
+from .draft import Draft, check_key, check_value, mapping_at, notes_of, too_many
 from .hydra import literal, quoted
+from .mending import mended
 from .model import PlannedTask, Value
 from .problems import NULL, Findings, Path, did_you_mean, kind_of
 from .settings import SETTINGS, Settings, is_note, is_setting, read_env, read_settings, read_texts
@@ -56,9 +57,7 @@ class _Entry:
 
 def read_mfcl(data: dict[str, Value], findings: Findings) -> Draft:
     """The tasks and settings of an MFCL grid."""
-    for key in data:
-        if key not in _TOP and not is_note(key) and not is_setting(key):
-            unknown_key(key, _TOP, findings)
+    data = mended(data, _TOP, lambda key: is_note(key) or is_setting(key), findings)
     defaults = mapping_at(data, "defaults", findings)
     settings = read_settings([((), data), (("defaults",), defaults)], findings)
     _work_dir(data, settings, findings)
@@ -134,9 +133,7 @@ class _Root:
                 remedy="write - params: {lr: [0.1, 0.01]}",
             )
             return None
-        for key in value:
-            if key not in _ENTRY:
-                unknown_key(key, _ENTRY, findings, path)
+        value = mended(value, _ENTRY, lambda _: False, findings, path)
         own = mapping_at(value, "params", findings, path)
         for key, item in own.items():
             self._param(key, item, (*path, "params", key))
@@ -254,9 +251,7 @@ def _budget(budget: dict[str, Value], path: Path, findings: Findings) -> tuple[l
     """The overrides that switch a budget on, and what a report says about it."""
     if not budget:
         return [], {}
-    for key in budget:
-        if key not in _BUDGET:
-            unknown_key(key, _BUDGET, findings, path)
+    budget = mended(budget, _BUDGET, lambda _: False, findings, path)
     check_value(budget, path, findings)
     mode = str(budget.get("mode", "")).lower()
     limit_key = _LIMITS.get(mode)

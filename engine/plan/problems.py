@@ -73,11 +73,12 @@ class Findings:
         self._problems: list[tuple[Path, str, str, str]] = []
         self._ready: list[Problem] = []
         self._warnings: list[tuple[Path, str]] = []
+        self._written: dict[Path, Path] = {}
 
     def error(self, path: Path, message: str, *, value: Value | Absent = None, remedy: str = "") -> None:
         """Note that what stands at `path` is wrong. `value` is quoted before the message."""
         text = "" if value is None else value.text if isinstance(value, Absent) else shown(value)
-        self._problems.append((path, text, message, remedy))
+        self._problems.append((self._as_written(path), text, message, remedy))
 
     def add(self, problem: Problem) -> None:
         """Note a problem whose place is already known."""
@@ -85,7 +86,18 @@ class Findings:
 
     def warn(self, path: Path, message: str) -> None:
         """Note what the user should know though it stops nothing; an empty path speaks of the whole file."""
-        self._warnings.append((path, message))
+        self._warnings.append((self._as_written(path), message))
+
+    def stands_for(self, path: Path, written: Path) -> None:
+        """From now on, what is said of `path` is said of `written`, where the file has it."""
+        self._written[path] = written
+
+    def _as_written(self, path: Path) -> Path:
+        if self._written:
+            for length in range(len(path), 0, -1):
+                if (written := self._written.get(path[:length])) is not None:
+                    return (*written, *path[length:])
+        return path
 
     def __bool__(self) -> bool:
         return bool(self._problems or self._ready)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .script import USE_ENVIRONMENT, Script, ShellProblem, refuse_code
+from .script import Script, ShellProblem, not_here, refuse_code
 from .template import Piece, Placeholder
 
 _BEFORE_A_COMMAND = frozenset({
@@ -67,7 +67,7 @@ class _Reader:
             item = self._items[self._at]
             self._at += 1
             if isinstance(item, Placeholder):
-                self._place(item.name)
+                self._place(item)
             elif self._here == "body":
                 self._out.append(item)
             else:
@@ -258,29 +258,22 @@ class _Reader:
 
     # -- a placeholder ----------------------------------------------------------------------------------
 
-    def _place(self, name: str) -> None:
+    def _place(self, placeholder: Placeholder) -> None:
         level = next(n for n in range(len(self._stack) - 1, -1, -1) if self._stack[n].is_code)
         inside = [frame.kind for frame in self._stack[level + 1 :]]
         code = self._stack[level]
         for kind, words in (("`", "backquotes"), ("$((", "`$((…))`"), ("${", "`${…}`"), ('"${', "`${…}`")):
             if kind in inside:
-                raise ShellProblem(
-                    f"{{{name}}} cannot stand inside {words}", USE_ENVIRONMENT.format(name=name)
-                )
+                raise not_here(placeholder, f"cannot stand inside {words}")
         if self._here == "body":
-            raise ShellProblem(
-                f"{{{name}}} cannot stand in or after a here-document", USE_ENVIRONMENT.format(name=name)
-            )
+            raise not_here(placeholder, "cannot stand in or after a here-document")
         if self._unsure:
-            raise ShellProblem(
-                f"{{{name}}} cannot stand after {self._unsure}", USE_ENVIRONMENT.format(name=name)
-            )
+            raise not_here(placeholder, f"cannot stand after {self._unsure}")
         before = _command_words(code.words)
         if before and before[0] == "eval":
-            raise ShellProblem(
-                f"{{{name}}} would be read as code by `eval`", USE_ENVIRONMENT.format(name=name)
-            )
-        refuse_code(before, name)
+            raise not_here(placeholder, "would be read as code by `eval`")
+        refuse_code(before, placeholder)
+        name = placeholder.name
         number = self._names.setdefault(name, len(self._names) + 1)
         around = {'"': ("", ""), "'": ("'\"", "\"'")}.get(inside[-1] if inside else "", ('"', '"'))
         self._out += [around[0], number, around[1]]

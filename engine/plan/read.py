@@ -8,15 +8,15 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from .bulk import without_collector
-from .checks import check_overrides, check_plan, remark
-from .dialect import tell
-from .draft import Draft
+from .checks import CheckSource, check_overrides, check_plan, check_sources, remark
+from .dialect import tell, top_level, without_dialect
+from .draft import Draft, levels_of
 from .hsm import read_hsm
 from .json_reader import JsonDocument, read_json
 from .mfcl import read_mfcl
 from .model import ArgsStyle, Plan, Retries
 from .problems import Findings
-from .settings import Overrides, sweep_name
+from .settings import Overrides, read_settings, sweep_name
 from .source import Format, SourceText, decode, read_source
 from .spawn import read_spawn
 
@@ -29,14 +29,17 @@ _PYTHON = "python3"
 _READERS = {"spawn": read_spawn, "hsm": read_hsm, "mfcl": read_mfcl}
 
 
-def read_plan(path: FilePath, *, overrides: Overrides = _NO_OVERRIDES) -> Plan:
+def read_plan(
+    path: FilePath, *, overrides: Overrides = _NO_OVERRIDES, check_source: CheckSource | None = None
+) -> Plan:
     """The plan in the file at `path`, in any dialect, with `overrides` on top.
 
-    The format is told by the extension (.json, .yaml, .yml, .csv), else by how the content begins. Raises
-    PlanError with every problem of the file.
+    The format is told by the extension (.json, .yaml, .yml, .csv), else by how the content begins.
+    `check_source` says why a source, as it is written, cannot be used; what sources there are is not for this
+    package to know. Raises PlanError with every problem of the file.
     """
     with without_collector():
-        return _plan(read_source(path), path.stem, overrides)
+        return _plan(read_source(path), path.stem, overrides, check_source)
 
 
 def plan_from_text(
@@ -45,12 +48,13 @@ def plan_from_text(
     name: str,
     format: Format | None = None,
     overrides: Overrides = _NO_OVERRIDES,
+    check_source: CheckSource | None = None,
 ) -> Plan:
     """As `read_plan`, from `content`; `name` is the file's name for messages and for the sweep's default
     name.
     """
     with without_collector():
-        return _plan(decode(content, file=name, format=format), FilePath(name).stem, overrides)
+        return _plan(decode(content, file=name, format=format), FilePath(name).stem, overrides, check_source)
 
 
 def count_tasks(path: FilePath, overrides: Overrides = _NO_OVERRIDES) -> int:
@@ -58,18 +62,22 @@ def count_tasks(path: FilePath, overrides: Overrides = _NO_OVERRIDES) -> int:
     return len(read_plan(path, overrides=overrides).tasks)
 
 
-def _plan(source: SourceText, stem: str, overrides: Overrides) -> Plan:
+def _plan(source: SourceText, stem: str, overrides: Overrides, check_source: CheckSource | None) -> Plan:
     document = _document(source)
     findings = Findings(document)
     for problem in document.problems:
         findings.add(problem)
     check_overrides(overrides, findings)
-    dialect = tell(document.data, findings)
-    data = document.data if isinstance(document.data, dict) else {}
+    data = top_level(document.data, findings)
+    dialect = tell(data, findings)
     if dialect is None:
+        data = without_dialect(data, findings)
+        settings = read_settings(levels_of(data), findings)
+        check_sources(settings, data, overrides, check_source, findings)
         findings.raise_if_any()
         raise AssertionError("a file without a dialect has a problem")
     draft = _READERS[dialect](data, findings)
+    check_sources(draft.settings, data, overrides, check_source, findings)
     plan = _resolve(draft, stem, overrides)
     check_plan(plan, draft, data, overrides, findings)
     findings.raise_if_any()

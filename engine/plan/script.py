@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-USE_ENVIRONMENT = 'write "$PARAM_{name}" there instead: every parameter is also in the environment'
+from .environ import how_to_read
+from .template import Placeholder
 
-_SHELLS = frozenset({"sh", "ash", "bash", "dash", "fish", "ksh", "mksh", "zsh"})
+SHELLS = frozenset({"sh", "ash", "bash", "dash", "fish", "ksh", "mksh", "zsh"})
 _RUN_A_STRING = frozenset({"su", "runuser", "flock", "script", "sg"})
 _DASH_C = re.compile(r"-[A-Za-z]*c[A-Za-z]*")
 _TAKES_A_WORD = re.compile(r"[-+][A-Za-z]*[oO]")
@@ -21,6 +22,10 @@ class ShellProblem(ValueError):
         self.message = message
         self.remedy = remedy
         super().__init__(f"{message}; {remedy}" if remedy else message)
+
+
+class CodeProblem(ShellProblem):
+    """A placeholder in a script that the command hands to another shell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +52,29 @@ class Script:
         return f"{copies}; shift {count}; {body}"
 
 
-def refuse_code(before: Sequence[str], name: str) -> None:
+def not_here(placeholder: Placeholder, where: str) -> ShellProblem:
+    """The problem of a placeholder at a place where no quoting is safe."""
+    variable, first = how_to_read(placeholder.name, placeholder.variable)
+    return ShellProblem(
+        f"{{{placeholder.name}}} {where}",
+        f'{first}write "${variable}" there instead: every task has it in its environment',
+    )
+
+
+def refuse_code(before: Sequence[str], placeholder: Placeholder) -> None:
     """Raise if the word after `before` is a script for another shell, so that a value in it would be code."""
     for at, word in enumerate(before):
         program = word.rpartition("/")[2]
-        if program in _SHELLS and _wants_a_script(before[at + 1 :]):
+        if program in SHELLS and _wants_a_script(before[at + 1 :]):
             break
         if program in _RUN_A_STRING and before[at + 1 :] and before[-1] in ("-c", "--command"):
             break
     else:
         return
-    raise ShellProblem(
-        f"{{{name}}} stands in a script for `{program}`, which would read its value as code",
-        f'put that script in single quotes and write "$PARAM_{name}" in it',
+    variable, first = how_to_read(placeholder.name, placeholder.variable)
+    raise CodeProblem(
+        f"{{{placeholder.name}}} stands in a script for `{program}`, which would read its value as code",
+        f'{first}put that script in single quotes and write "${variable}" in it',
     )
 
 

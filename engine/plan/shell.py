@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .quoting import read_script
-from .script import Script, ShellProblem, refuse_code
+from .script import SHELLS, CodeProblem, Script, ShellProblem, refuse_code
 from .template import Piece, Placeholder
 
 __all__ = ["Script", "ShellProblem", "Words", "compile_argv", "compile_line"]
@@ -28,6 +28,12 @@ _NEEDS_SHELL = frozenset({
     "shift", "shopt", "source", "suspend", "then", "time", "times", "trap", "type", "typeset", "ulimit",
     "umask", "unalias", "unset", "until", "wait", "while",
 })  # fmt: skip
+# A line that is nothing but a shell and its script, in quotes or one word.
+_WRAPPED = re.compile(
+    rf"""\s*((?:/\S*/)?(?:{"|".join(sorted(SHELLS))})(?:\s+-\S+)*\s+-[A-Za-z]*c)\s+"""
+    r"""(?:'[^']*'|"(?:[^"\\]|\\.)*"|[^\s'";&|<>()]+)\s*""",
+    re.DOTALL,
+)
 # The first code point of a private-use plane; these stand for placeholders while words are split.
 _MARKS = 0xF0000
 
@@ -46,7 +52,7 @@ def compile_argv(words: Sequence[tuple[Piece, ...]]) -> Words:
         literal = "".join(piece for piece in word if isinstance(piece, str))
         for piece in word:
             if isinstance(piece, Placeholder):
-                refuse_code(before, piece.name)
+                refuse_code(before, piece)
         before.append(literal)
     return Words(tuple(words))
 
@@ -57,12 +63,19 @@ def compile_line(pieces: Sequence[Piece]) -> Words | Script:
     Raises ShellProblem for a placeholder where its value would be read as code, and for an unclosed quote.
     """
     words = _plain_words(pieces)
-    return compile_argv(words) if words is not None else read_script(pieces)
+    try:
+        return compile_argv(words) if words is not None else read_script(pieces)
+    except CodeProblem as problem:
+        wrapper = _WRAPPED.fullmatch("".join(piece if isinstance(piece, str) else "x" for piece in pieces))
+        if wrapper is None:
+            raise
+        advice = f"drop the `{wrapper[1]} '…'` around it, since a string already is a command line for `sh`"
+        raise ShellProblem(problem.message, f"{advice}; or {problem.remedy}") from None
 
 
 def _plain_words(pieces: Sequence[Piece]) -> list[tuple[Piece, ...]] | None:
-    names = [piece.name for piece in pieces if isinstance(piece, Placeholder)]
-    marks = iter(range(_MARKS, _MARKS + len(names)))
+    placeholders = [piece for piece in pieces if isinstance(piece, Placeholder)]
+    marks = iter(range(_MARKS, _MARKS + len(placeholders)))
     text = "".join(piece if isinstance(piece, str) else chr(next(marks)) for piece in pieces)
     foreign = any(ord(char) >= _MARKS for piece in pieces if isinstance(piece, str) for char in piece)
     if foreign or not _PLAIN.fullmatch(text):
@@ -70,14 +83,14 @@ def _plain_words(pieces: Sequence[Piece]) -> list[tuple[Piece, ...]] | None:
     marked = shlex.split(text)
     if not marked or marked[0] in _NEEDS_SHELL or "=" in marked[0]:
         return None
-    return [_unmark(word, names) for word in marked]
+    return [_unmark(word, placeholders) for word in marked]
 
 
-def _unmark(word: str, names: list[str]) -> tuple[Piece, ...]:
+def _unmark(word: str, placeholders: list[Placeholder]) -> tuple[Piece, ...]:
     found: list[Piece] = []
-    for part in re.split(f"([{chr(_MARKS)}-{chr(_MARKS + max(len(names), 1))}])", word):
+    for part in re.split(f"([{chr(_MARKS)}-{chr(_MARKS + max(len(placeholders), 1))}])", word):
         if len(part) == 1 and ord(part) >= _MARKS:
-            found.append(Placeholder(names[ord(part) - _MARKS]))
+            found.append(placeholders[ord(part) - _MARKS])
         elif part:
             found.append(part)
     return tuple(found)

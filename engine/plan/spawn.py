@@ -7,8 +7,9 @@ parameter. The merge is shallow, rows win, order is kept.
 from __future__ import annotations
 
 from .axes import Axes, Axis, check_distinct, read_grid
-from .draft import Draft, check_key, check_value, mapping_at, notes_of, too_many, unknown_key
+from .draft import Draft, check_key, check_value, mapping_at, notes_of, too_many
 from .fields import LAUNCH_FIELDS, LaunchField, launch_field, slip_of
+from .mending import mended
 from .model import PlannedTask, Value
 from .problems import NULL, Findings, Path, kind_of
 from .settings import SETTINGS, is_note, is_setting, read_settings
@@ -21,6 +22,7 @@ _SUSPECTED = tuple(name for name in SETTINGS if len(name) >= 6)
 
 def read_spawn(data: dict[str, Value], findings: Findings) -> Draft:
     """The tasks and settings of a spawn file."""
+    data = mended(data, (*_TOP, *LAUNCH_FIELDS), _is_right, findings)
     defaults = mapping_at(data, "defaults", findings)
     settings = read_settings([((), data), (("defaults",), defaults)], findings)
     base = _Row()
@@ -32,9 +34,6 @@ def read_spawn(data: dict[str, Value], findings: Findings) -> Draft:
             (next(iter(top)),),
             "launch fields at the top level are taken as `defaults`; better move them there",
         )
-    for key in data:
-        if key not in _TOP and not is_note(key) and not is_setting(key) and key not in top:
-            unknown_key(key, (*_TOP, *LAUNCH_FIELDS), findings)
     reader.split({key: value for key, value in defaults.items() if not is_setting(key)}, ("defaults",), base)
     rows = _rows(data, findings)
     axes = _axes(data.get("grid"), findings) if "grid" in data else Axes()
@@ -53,6 +52,10 @@ def read_spawn(data: dict[str, Value], findings: Findings) -> Draft:
         )
     _check_labels(tasks, [row for row in reader.taken for _ in range(times)], "name" in defaults, findings)
     return Draft("spawn", tasks, settings, notes_of(data, [((), data)], findings))
+
+
+def _is_right(key: str) -> bool:
+    return is_note(key) or is_setting(key) or launch_field(key) is not None
 
 
 class _Row:

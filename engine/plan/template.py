@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from .environ import variable_of
 
 OWN_PLACEHOLDERS = ("task_dir", "task", "index", "sweep_id", "name", "attempt", "params_file")
 """What a template may name besides parameters; a parameter of the same name wins.
@@ -23,6 +25,8 @@ class Placeholder:
     """A `{name}` found in a template."""
 
     name: str
+    variable: str | None = field(default=None, compare=False)
+    """The variable of a task's environment that holds the same, if there is one."""
 
 
 Piece = str | Placeholder
@@ -54,7 +58,7 @@ def pieces_of(template: str, known: Collection[str]) -> tuple[Piece, ...]:
             if text := "".join(literal):
                 pieces.append(text)
             literal.clear()
-            pieces.append(Placeholder(name))
+            pieces.append(Placeholder(name, variable_of(name, known)))
         else:
             literal.append(found)
     literal.append(template[at:])

@@ -12,14 +12,25 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ...state.layout import STDERR
-from ...state.process import Found, ProcessId, host_name, is_alive, is_here, search, start_time
+from ...state.process import (
+    Found,
+    ProcessId,
+    boot_id,
+    carries,
+    host_name,
+    is_alive,
+    is_here,
+    search,
+    start_time,
+)
 from ..events import FailureKind, Ref
 from ..observe import CannotTell, Observation, SawEnd, SawNothing, SawRunning
 from .attempt import (
@@ -106,7 +117,9 @@ class LocalSource:
         self.name = name
         self.outlives_host = False
         self._runner = str(runner)
-        self._environment = dict(os.environ) if environment is None else environment
+        self._environment = dict(os.environ) if environment is None else dict(environment)
+        if sys.platform.startswith("linux"):
+            self._environment["SPAWN_PLACE"] = f"{boot_id()}:{host_name()}"
         self._grace, self._leftover_grace, self._every = grace, leftover_grace, watch
         self._monotonic = monotonic
         self._live: dict[Ref, _Live] = {}
@@ -233,7 +246,12 @@ class LocalSource:
         """Take down what an adopted attempt's claim says; whether it says anything."""
         if claim is None or claim.process is None:
             return claim is not None and claim.revoked
-        live.process, live.pid = claim.process, claim.process.pid
+        process = claim.process
+        if not process.start and process.boot == boot_id() and is_here(process):
+            # Nobody else carries this token under this pid: who has it now is the runner, or the runner is gone.
+            start = start_time(process.pid) if carries(process.pid, TOKEN, live.job.token) else None
+            process = replace(process, start=start or "gone")
+        live.process, live.pid = process, process.pid
         return True
 
     def _welcome(self, lives: Sequence[_Live]) -> None:

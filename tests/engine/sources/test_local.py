@@ -593,12 +593,13 @@ def test_a_dead_runner_whose_command_hides_its_token(place: Place) -> None:
     assert not search("", (), [group]).groups
 
 
+@pytest.mark.parametrize("start", ["1", ""], ids=["another start time", "only a token could tell"])
 @pytest.mark.parametrize("cancelling", [False, True])
 def test_a_pid_used_again_is_not_ours(
-    place: Place, stranger: subprocess.Popen[bytes], cancelling: bool
+    place: Place, stranger: subprocess.Popen[bytes], cancelling: bool, start: str
 ) -> None:
     job = place.shell("true")
-    forge_claim(job, pid=stranger.pid, start="1")
+    forge_claim(job, pid=stranger.pid, start=start)
     place.adopt(job, cancelling=cancelling)
     if cancelling:
         place.source.cancel([job.ref], force=True)
