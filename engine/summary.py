@@ -22,12 +22,16 @@ def counts(sweep: Sweep) -> dict[str, int]:
 
 
 def summary(sweep: Sweep, status: SweepStatus, root: Path) -> dict[str, object]:
-    """The object of `status --json`."""
+    """The object of `status --json`. `unknown`: how many of those counted as active nobody can speak for now.
+
+    The figures of `sources` are attempts, those of `counts` tasks.
+    """
     return {
         "id": sweep.id,
         "name": sweep.name,
         "status": status.value,
         "counts": counts(sweep),
+        "unknown": sweep.active if status is SweepStatus.INTERRUPTED else sweep.unknown_count,
         "sources": [
             {
                 "name": source.name,

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, cast
@@ -14,14 +14,17 @@ from typing import Literal, cast
 from textual.app import App
 from textual.binding import Binding
 from textual.command import Provider
+from textual.filter import LineFilter
 from textual.screen import Screen
 
 from .bindings import APP
 from .glyphs import ASCII, TEXTURED, UNICODE
+from .no_colour import NoColour
 from .terminal import TerminalDriver
 from .themes import DARK, THEMES
 from .view import FINAL_STATUSES, Facts
 
+_NO_COLOUR = (NoColour(),)
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
@@ -70,6 +73,9 @@ class SpawnApp(App[None]):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         # Themes that Textual brings know nothing of our states.
         return DARK.variables
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        return _NO_COLOUR if self.no_color else super().get_line_filters()
 
     # -- screens -------------------------------------------------------------------------------------------
 
@@ -158,7 +164,11 @@ def parting(facts: Facts) -> str:
     """What a person should know who stops looking at this sweep."""
     if facts.status in FINAL_STATUSES:
         completed = facts.counts.get("completed", 0)
-        return f"{facts.id}: {facts.status}, {completed} of {facts.total} tasks completed."
+        said = f"{facts.id}: {facts.status}, {completed} of {facts.total} tasks completed."
+        if facts.counts.get("failed", 0):
+            said += f"\nWhy: spawn-tui errors {facts.id}"
+            said += f"\nTry again: spawn-tui resume {facts.id} --retry-failed"
+        return said
     if not facts.engine and facts.status != "paused":
         return f"{facts.id} is interrupted: nobody runs it. Go on: spawn-tui resume {facts.id}"
     what = "stays paused" if facts.status == "paused" else "goes on"

@@ -8,6 +8,11 @@ from __future__ import annotations
 from textual.binding import Binding, BindingType
 
 
+def _back(*, bar: bool = False) -> Binding:
+    tip = "Clear the filter, then the marks, then go back a screen; never quits."
+    return _key("escape", "back", "Back", tip, bar=bar, shown="esc")
+
+
 def _key(
     keys: str, action: str, description: str, tooltip: str, *, bar: bool = False, shown: str | None = None
 ) -> Binding:
@@ -43,7 +48,7 @@ SIDEWAYS: list[BindingType] = [
     _key("left", "sideways(-8)", "Left", "Scroll long lines to the left."),
 ]
 
-BACK = _key("escape", "back", "Back", "Clear the filter, then the marks, then go back a screen; never quits.")
+BACK = _back()
 COPY_ID = _key("y", "copy_id", "Copy id", "Copy the id to the clipboard (OSC 52) and show it.")
 COPY_COMMAND = _key("Y", "copy_command", "Copy command", "Copy the spawn-tui command that does the same.")
 
@@ -58,12 +63,6 @@ SWEEP: list[BindingType] = [
     _key("x", "cancel", "Cancel", "Cancel the marked tasks, or the one under the cursor; asks.", bar=True),
     _key("X", "cancel_force", "Kill", "Kill at once, without the time to end in order; asks.", shown="X"),
     _key("r", "retry", "Retry", "Run the marked tasks again, or the one under the cursor; asks.", bar=True),
-    _key(
-        "R",
-        "retry_failed",
-        "Retry failed",
-        "Run again all that failed, or all failed that match the filter; asks.",
-    ),
     _key("p", "pause", "Pause", "Launch nothing more; what runs goes on.", bar=True),
     _key("P", "resume", "Resume", "Launch again; an interrupted sweep gets a new engine.", bar=True),
     _key("C", "cancel_sweep", "Cancel the sweep", "Cancel all tasks that run or wait; asks."),
@@ -77,6 +76,13 @@ SWEEP: list[BindingType] = [
         shown="/",
     ),
     _key("s", "sort", "Sort", "By the next column.", bar=True),
+    _key(
+        "R",
+        "retry_failed",
+        "Retry failed",
+        "Run again all that failed, or all failed that match the filter; asks.",
+        bar=True,
+    ),
     _key("S", "sort_reverse", "Reverse", "Turn the order round."),
     _key("space", "mark", "Mark", "Mark the task, for cancel and retry.", shown="space"),
     _key("asterisk", "mark_all", "Mark all", "Mark all tasks that match the filter, or none.", shown="*"),
@@ -96,6 +102,7 @@ SWEEP: list[BindingType] = [
 ]
 
 LOG: list[BindingType] = [
+    _back(bar=True),
     _key("o", "stream", "stdout/stderr", "Show the other output.", bar=True),
     _key("w", "wrap", "Wrap", "Wrap long lines, or cut them.", bar=True),
     _key("f", "follow", "Follow", "Stay at the end as it grows.", bar=True),
@@ -108,7 +115,6 @@ LOG: list[BindingType] = [
     _key("right_square_bracket", "attempt(1)", "Later attempt", "The log of the attempt after.", shown="]"),
     COPY_ID,
     COPY_COMMAND,
-    BACK,
 ]
 
 PROMPT: list[BindingType] = [
@@ -117,7 +123,8 @@ PROMPT: list[BindingType] = [
 
 CONFIRM: list[BindingType] = [
     _key("y", "yes", "Yes", "Do it."),
-    _key("n,escape,q", "no", "No", "Leave everything as it is.", shown="n"),
+    # `enter` gets here only where no button has the focus.
+    _key("n,escape,q,enter", "no", "No", "Leave everything as it is.", shown="n"),
     _key("left,right,h,l", "other", "Other answer", "Move between the answers.", shown="← →"),
     COPY_COMMAND,
 ]

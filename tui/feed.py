@@ -215,7 +215,7 @@ class SweepFeed(Feed):
         sweep, status, changed = viewer.sweep, viewer.status().value, news.tasks()
         work.look(sweep)
         orphaned = status == ORPHANED
-        if orphaned or self._facts.orphaned:
+        if orphaned != self._facts.orphaned:
             # No event tells that an engine died or came back, and all that is active looks different then.
             changed = changed.union(*(source.active for source in sweep.sources.values()))
         rows = tuple(task_row(sweep, sweep.tasks[index], orphaned=orphaned) for index in sorted(changed))

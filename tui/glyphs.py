@@ -12,6 +12,8 @@ class Glyphs:
     states: dict[str, str]
     bar_full: str
     bar_empty: str
+    bar_unknown: str
+    """For slots of a source that nobody can speak for."""
     parts: str
     """The signs of a segmented bar by `view.SEGMENTS`, so that segments differ without colour."""
     cursor: str
@@ -40,6 +42,7 @@ UNICODE = Glyphs(
     },
     bar_full="━",
     bar_empty="─",
+    bar_unknown="┅",
     parts="███▒▒▓░░",
     cursor="▌",
     mark="◆",
@@ -62,15 +65,16 @@ ASCII = Glyphs(
         "cancelling": "~",
         "completed": "+",
         "failed": "x",
-        "cancelled": "-",
+        "cancelled": "/",
         "unknown": "?",
         "paused": "=",
         "interrupted": "!",
         "missing": "?",
     },
     bar_full="#",
-    bar_empty=".",
-    parts="#x-?~>^.",
+    bar_empty="-",
+    bar_unknown="?",
+    parts="#x/?~>^-",
     cursor=">",
     mark="*",
     separator="-",

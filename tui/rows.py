@@ -56,7 +56,7 @@ def facts(viewer: Viewer, status: str, ends: Iterable[float], work: WorkTime, du
         ended_at=sweep.ended_at if status in FINAL_STATUSES else None,
         reason=reason,
         engine=holder.describe() if holder else "",
-        engine_died=holder is None and (left is not None or sweep.engine_pid != 0),
+        engine_died=orphaned and (left is not None or sweep.engine_pid != 0),
         sign_of_life=max(left.beat_at if left else 0.0, sweep.updated_at),
         worked=work.seconds(),
         # While something runs the clock goes on; what nobody looks after is not said to run.

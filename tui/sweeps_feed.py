@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .feed import Feed
-from .view import FINAL_STATUSES
+from .view import FINAL_STATUSES, ORPHANED
+from .work_time import WorkTime
 
 if TYPE_CHECKING:
     from ..engine.viewer import Viewer
@@ -32,7 +33,11 @@ class SweepRow:
     cancelled: int = 0
     running: int = 0
     unknown: int = 0
-    ended_at: float | None = None
+    """Active tasks nobody can speak for; they do not count as running."""
+    worked: float | None = None
+    """Seconds in which something ran, until the last event; None if that was not read."""
+    running_since: float | None = None
+    """While something runs: when it began, less all pauses since."""
     trouble: str = ""
 
     @property
@@ -55,7 +60,7 @@ class SweepsFeed(Feed):
     def __init__(self, tell: Callable[[SweepsNews], object]) -> None:
         super().__init__("sweeps")
         self._tell = tell
-        self._viewers: dict[str, Viewer] = {}
+        self._viewers: dict[str, tuple[Viewer, WorkTime]] = {}
         self._over: dict[str, tuple[int, SweepRow]] = {}
         """By directory: sweeps that are over, with the state of their journal's folder when that was seen."""
         self._told: SweepsNews | None = None
@@ -102,12 +107,15 @@ class SweepsFeed(Feed):
         from ..state.journal import JournalDamaged
 
         try:
-            viewer = self._viewers.get(entry.directory)
-            if viewer is None:
-                viewer = self._viewers[entry.directory] = Viewer(root)
+            known = self._viewers.get(entry.directory)
+            viewer = known[0] if known is not None else Viewer(root)
+            if known is None or viewer.refresh().reloaded:
+                work = WorkTime(viewer.sweep)
             else:
-                viewer.refresh()
-            row = _live(entry, viewer)
+                work = known[1]
+                work.look(viewer.sweep)
+            self._viewers[entry.directory] = viewer, work
+            row = _live(entry, viewer, work)
         except (JournalDamaged, DocumentsDamaged, SnapshotError, OSError, ValueError) as error:
             self._viewers.pop(entry.directory, None)
             return _known(entry, status="damaged", trouble=str(error))
@@ -127,11 +135,13 @@ def _known(entry: IndexEntry, *, status: str = "", trouble: str = "") -> SweepRo
     )  # fmt: skip
 
 
-def _live(entry: IndexEntry, viewer: Viewer) -> SweepRow:
-    sweep = viewer.sweep
+def _live(entry: IndexEntry, viewer: Viewer, work: WorkTime) -> SweepRow:
+    sweep, status = viewer.sweep, viewer.status().value
     number = {state.value: count for state, count in sweep.counts.items()}
+    unknown = sweep.active if status == ORPHANED else sweep.unknown_count
+    goes_on = sweep.active and status != ORPHANED
     return SweepRow(
-        sweep.id, sweep.name, entry.directory, viewer.status().value, sweep.created_at, sweep.total,
-        number["completed"], number["failed"], number["cancelled"], sweep.active,
-        sweep.unknown_count, sweep.ended_at,
+        sweep.id, sweep.name, entry.directory, status, sweep.created_at, sweep.total,
+        number["completed"], number["failed"], number["cancelled"], sweep.active - unknown, unknown,
+        work.seconds(), work.running_since() if goes_on else None,
     )  # fmt: skip

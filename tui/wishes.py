@@ -28,8 +28,12 @@ class Wish:
     force: bool = False
     question: str = ""
     """Asked before it is done; empty if it needs no asking."""
+    short: str = ""
+    """The question in a few words, for a terminal of a few lines."""
     detail: str = ""
     yes: str = ""
+    declined: str = ""
+    """What is said when the answer is no."""
 
 
 def cancel_tasks(facts: Facts, rows: Sequence[TaskRow], now: float, *, force: bool = False) -> Wish | None:
@@ -45,6 +49,8 @@ def cancel_tasks(facts: Facts, rows: Sequence[TaskRow], now: float, *, force: bo
         tasks=tuple(row.task for row in able),
         force=force,
         question=_question("Kill" if force else "Cancel", able, now),
+        short=f"{'Kill' if force else 'Cancel'} {_named(able)}?",
+        declined=f"Nothing was {'killed' if force else 'cancelled'}.",
         detail=_cancel_detail(able, force),
         yes="Kill" if force else "Cancel tasks" if len(able) > 1 else "Cancel task",
     )
@@ -61,6 +67,8 @@ def cancel_sweep(facts: Facts, rows: Iterable[TaskRow], now: float, *, force: bo
         f"spawn-tui cancel {facts.id}" + " --force" * force,
         force=force,
         question=_question("Cancel the whole sweep:", able, now),
+        short="Cancel the sweep?",
+        declined="Nothing was cancelled.",
         detail=_cancel_detail(able, force),
         yes="Cancel sweep",
     )
@@ -78,7 +86,9 @@ def retry_tasks(facts: Facts, rows: Sequence[TaskRow]) -> Wish | None:
         f"spawn-tui resume {facts.id} --tasks {numbers}",
         tasks=tuple(row.task for row in able),
         question=f"Run {_counted(able, _FAILED)} again?",
-        detail="Each gets a new attempt; what earlier attempts left is kept.",
+        short=f"Retry {_named(able)}?",
+        declined=_NOT_RETRIED,
+        detail=_retry_detail(len(able)),
         yes="Retry",
     )
 
@@ -93,7 +103,9 @@ def retry_failed(facts: Facts) -> Wish | None:
         f"retry {fmt.plural(number, 'failed task')}",
         f"spawn-tui resume {facts.id} --retry-failed",
         question=f"Run {'the' if number == 1 else 'all'} {fmt.plural(number, 'failed task')} again?",
-        detail="Each gets a new attempt; what earlier attempts left is kept.",
+        short=f"Retry {number:,} failed?",
+        declined=_NOT_RETRIED,
+        detail=_retry_detail(number),
         yes="Retry",
     )
 
@@ -120,9 +132,11 @@ def _cancellable(force: bool) -> tuple[str, ...]:
     return (*ordinary, "cancelling") if force else ordinary
 
 
+_NOT_RETRIED = "Nothing was run again."
 _FAILED = (("failed", ("failed",)), ("cancelled", ("cancelled",)))
 _LEFT = (
-    ("running", ("launching", "running", "unknown")),
+    ("running", ("launching", "running")),
+    ("unknown", ("unknown",)),
     ("cancelling", ("cancelling",)),
     ("waiting", ("pending",)),
 )
@@ -149,9 +163,16 @@ def _question(verb: str, rows: Sequence[TaskRow], now: float) -> str:
 def _cancel_detail(rows: Sequence[TaskRow], force: bool) -> str:
     if force:
         return "Processes are killed at once (KILL), without time to save anything."
-    if any(row.state != "pending" for row in rows):
+    active = sum(row.state != "pending" for row in rows)
+    if active > 1:
         return "Running processes are asked to end (TERM) and killed after 10 s."
-    return "They have not started; nothing is lost."
+    if active:
+        return "Its processes are asked to end (TERM) and killed after 10 s."
+    return f"{'It has' if len(rows) == 1 else 'They have'} not started; nothing is lost."
+
+
+def _retry_detail(number: int) -> str:
+    return f"{'It' if number == 1 else 'Each'} gets a new attempt; what earlier attempts left is kept."
 
 
 def _named(rows: Sequence[TaskRow]) -> str:

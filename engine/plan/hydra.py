@@ -9,6 +9,7 @@ import re
 from typing import Literal
 
 from .model import Value
+from .spelled import Spelled
 
 # Text that cannot be taken for anything but text: no leading digit or sign, none of Hydra's punctuation.
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:[./][A-Za-z0-9_-]+)*")
@@ -27,7 +28,7 @@ def override(key: str, value: Value) -> str:
     """`key=value` as one word of Hydra's command line. `~key` with null deletes, as Hydra means it."""
     if value is None and key.startswith("~"):
         return key
-    return f"{key}={literal(value)}"
+    return f"{key}={value.text if isinstance(value, Spelled) else literal(value)}"
 
 
 def literal(value: Value) -> str:

@@ -12,6 +12,7 @@ from .json_lines import places
 from .model import Value
 from .problems import Path, PlanError, Problem, cut, show_path
 from .source import SourceText, nearest, prefixes
+from .spelled import as_written
 
 # Possessive, so that a file of many megabytes is one step per comment and none per string.
 _STRING = r'"(?>[^"\\\n]+|\\.)*+"'
@@ -74,7 +75,7 @@ def _parse(source: SourceText, text: str) -> JsonDocument:
         raise json.JSONDecodeError(f"{word} is not a number of JSON", text, max(text.find(word), 0))
 
     try:
-        data = cast(Value, json.loads(text, object_pairs_hook=pairs, parse_constant=constant))
+        data = cast(Value, json.loads(text, object_pairs_hook=pairs, parse_constant=constant, parse_float=as_written))
     except json.JSONDecodeError:
         raise
     except RecursionError:

@@ -11,8 +11,8 @@ from .model import Value
 from .problems import Findings, Path, did_you_mean
 
 _MEANT = {"parameters": "params", "base_command": "command", "work_dir": "workdir"}
-_SURELY = 0.8
-"""How alike two words are when one is a slip for the other: `comand`, `grids`, `timeot`, but not `data`."""
+_SURELY = 0.75
+"""How alike two words are when one is a slip for the other: `comand`, `gird`, `timeot`, but not `data`."""
 
 
 def unknown_key(key: str, known: Iterable[str], findings: Findings, path: Path = ()) -> None:

@@ -18,6 +18,7 @@ from .mending import mended
 from .model import PlannedTask, Value
 from .problems import NULL, Findings, Path, did_you_mean, kind_of
 from .settings import SETTINGS, Settings, is_note, is_setting, read_env, read_settings, read_texts
+from .spelled import Spelled
 from .torchrun import DEFAULT_ENTRYPOINT
 from .values import text_of
 
@@ -244,7 +245,7 @@ def _literal(value: Value) -> str:
         return quoted(value, '"')
     if isinstance(value, list):
         return f"[{', '.join(map(_literal, value))}]"
-    return literal(value)
+    return value.text if isinstance(value, Spelled) else literal(value)
 
 
 def _budget(budget: dict[str, Value], path: Path, findings: Findings) -> tuple[list[str], dict[str, Value]]:

@@ -90,7 +90,7 @@ class Findings:
 
     def stands_for(self, path: Path, written: Path) -> None:
         """From now on, what is said of `path` is said of `written`, where the file has it."""
-        self._written[path] = written
+        self._written[path] = self._as_written(written)
 
     def _as_written(self, path: Path) -> Path:
         if self._written:

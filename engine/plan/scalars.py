@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from .spelled import as_written
+
 _NUMBER = re.compile(
     r"[-+]?(?:(?P<int>0|[1-9][0-9]*)|(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)"
 )
@@ -25,5 +27,5 @@ def number(word: str) -> int | float | None:
         return None
     if match["int"] is not None:
         return int(word) if len(word) <= _LONGEST_INT else None
-    value = float(word)
+    value = as_written(word)
     return value if value - value == 0 else None

@@ -9,6 +9,7 @@ from typing import cast
 
 from .bulk import without_collector
 from .model import ArgsStyle, Dialect, Plan, PlannedTask, Retries, RetryKind, Value
+from .spelled import respelled, spelling_of
 
 FORMAT = 1
 """Version of the form; it is raised when an older program could misread it."""
@@ -20,6 +21,8 @@ _NO_ENV: dict[str, str] = {}
 def task_to_json(task: PlannedTask) -> dict[str, Value]:
     """One task; what is empty is left out."""
     made: dict[str, Value] = {"params": cast("dict[str, Value]", task.params)}
+    if spelling := spelling_of(task.params):
+        made["spelling"] = spelling
     if task.label:
         made["label"] = task.label
     if task.launch:
@@ -35,9 +38,12 @@ def task_to_json(task: PlannedTask) -> dict[str, Value]:
 
 def task_from_json(made: Mapping[str, Value]) -> PlannedTask:
     """The task that `task_to_json` was given."""
+    params = cast("dict[str, Value]", made["params"])
+    if "spelling" in made:
+        params = respelled(params, cast("dict[str, str]", made["spelling"]))
     return PlannedTask(
         cast(str, made.get("label", "")),
-        cast("dict[str, Value]", made["params"]),
+        params,
         cast("dict[str, Value]", made.get("launch", _NOTHING)),
         tuple(cast("list[str]", made["overrides"])) if "overrides" in made else (),
         cast("dict[str, str]", made.get("env", _NO_ENV)),

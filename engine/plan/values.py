@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from .model import Value
 from .problems import Path
+from .spelled import Spelled
 
 ENTRY_LIMIT = 131_071
 """Bytes of one argument or one `NAME=value` (Linux: MAX_ARG_STRLEN is 131072 with the final NUL)."""
@@ -21,8 +22,8 @@ _SURELY_SHORT = 16_000
 
 
 def text_of(value: Value) -> str:
-    """`value` as a program receives it: text as it is, `true`/`false`, `null`, numbers without loss, else
-    JSON.
+    """`value` as a program receives it: text as it is, `true`/`false`, `null`, numbers as they were written,
+    else JSON.
     """
     kind = type(value)
     if kind is str:
@@ -33,6 +34,8 @@ def text_of(value: Value) -> str:
         return "null"
     if kind is bool:
         return "true" if value else "false"
+    if kind is Spelled:
+        return value.text  # type: ignore[union-attr]
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -11,6 +11,7 @@ ends normally may leave a service in a session of its own behind (an uploader, a
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import time
@@ -57,6 +58,7 @@ STUBBORN = 2.0
 """Seconds after which a KILL is sent again, and what does not die of it is told."""
 
 _CLAIM_LOST, _NO_EXIT_FILE = 121, 122
+_SHELL_PREFIX = re.compile(r"^\S*runner\.sh: (line )?\d+: ")
 _unclaimed: dict[int, int] = {}
 """Children of this process that another local source reaped: pid → exit code."""
 _STDIO_NULL = [
@@ -391,7 +393,8 @@ class LocalSource:
             signum = code - 128
             message = f"ended by {_killed_by(signum, live)}"
         elif code != 0:
-            message = last_line(job.directory / STDERR)
+            # The shell that did not find the program speaks of the runner's line, which means nothing to a person.
+            message = _SHELL_PREFIX.sub("", last_line(job.directory / STDERR))
         return SawEnd(
             *job.ref,
             exit_code=code,

@@ -55,6 +55,9 @@ def cancel(root: Path, tasks: str | None, force: bool, take_over: bool, yes: boo
     if not ask(f"Cancel {running} running and {waiting} waiting tasks of {now.id}?", assume_yes=yes):
         say("nothing was cancelled")
         return 1
+    if running:
+        how = "KILL" if force else f"TERM, KILL after {GRACE:g} s"
+        say(f"ending {running} running {'task' if running == 1 else 'tasks'} ({how}) …")
     request(viewer, "cancel", tasks=chosen, force=force, take_over=take_over)
 
     def over() -> bool:

@@ -63,9 +63,7 @@ def find_sweep(word: str) -> Path:
         return path.resolve()
     entries = all_entries()
     if not entries and word != "latest":
-        raise UserError(
-            f'"{word}" is neither a verb nor a sweep; there are no sweeps yet, spawn-tui --help shows the verbs'
-        )
+        raise UserError(f"{_unknown(word)}; there are no sweeps yet, spawn-tui --help shows the verbs")
     if not entries:
         raise UserError(
             "there are no sweeps yet; `spawn-tui launch FILE` makes one, `spawn-tui demo` shows one"
@@ -86,7 +84,13 @@ def find_sweep(word: str) -> Path:
         word, ["latest"] + [e.id for e in entries] + [e.name for e in entries], 1
     )
     hint = f'; did you mean "{near[0]}"?' if near else "; `spawn-tui list` shows what there is"
-    raise UserError(f'"{word}" is neither a verb nor a sweep{hint}')
+    raise UserError(f"{_unknown(word)}{hint}")
+
+
+def _unknown(word: str) -> str:
+    context = click.get_current_context(silent=True)
+    bare = context is None or context.info_name == "open"
+    return f'"{word}" is neither a verb nor a sweep' if bare else f'no sweep is called "{word}"'
 
 
 def _existing(entry: IndexEntry) -> Path:

@@ -201,7 +201,8 @@ def _running(sweep: Sweep) -> str:
 
 
 def _left_running(sweep: Sweep) -> str:
-    return f"{_running(sweep)} left as they are; go on with: spawn-tui resume {sweep.id}"
+    left = f"{_running(sweep)} left as they are" if sweep.active else "nothing runs"
+    return f"{left}; go on with: spawn-tui resume {sweep.id}"
 
 
 def run_here(root: Path, *, json_lines: bool = False, take_over: bool = False) -> int:
@@ -278,7 +279,9 @@ def closing_line(sweep: Sweep, status: SweepStatus) -> str:
 
     took = (sweep.ended_at or sweep.updated_at) - sweep.created_at
     counts = ", ".join(f"{n} {state}" for state, n in sweep.counts.items() if n)
-    line = f"{sweep.id}: {status} after {format_duration(round(took, 1))} ({counts})"
+    # Over several engines the clock also counted the time in which nobody worked.
+    after = f" after {format_duration(round(took, 1))}" if sweep.epoch <= 1 else ""
+    line = f"{sweep.id}: {status}{after} ({counts})"
     return f"{line}: {sweep.reason}" if sweep.reason else line
 
 

@@ -252,6 +252,7 @@ def start(
 def _dry_run(plan: Plan, sources: Sequence[str]) -> int:
     """All tasks as a table, and the exact command of the first."""
     from ...engine.command import Renderer
+    from ...engine.create import DEFAULT_OUTPUT
     from ...engine.plan.values import text_of
     from .table import print_table
 
@@ -276,7 +277,8 @@ def _dry_run(plan: Plan, sources: Sequence[str]) -> int:
     say(f"\n{len(plan.tasks)} tasks on {where}; nothing was launched. The first would run:")
     try:
         renderer = Renderer(plan, sweep_id="SWEEP", project_dir=str(Path.cwd()), base_env=os.environ)
-        data(renderer.show(0))
+        directory = Path(DEFAULT_OUTPUT) / f"{plan.name}-YYYYMMDD-xxxxxx" / "attempts" / f"{task_name(0)}.1"
+        data(renderer.show(0, task_dir=str(Path.cwd() / directory)))
     except PlanError as error:
         raise UserError(str(error)) from None
     return 0

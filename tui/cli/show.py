@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -46,40 +48,46 @@ def _print_status(viewer: Viewer, state: SweepStatus) -> None:
     from ...engine.plan.durations import format_duration
 
     sweep = viewer.sweep
-    age = viewer.age()
-    data(
-        f"{sweep.id}  {state}"
-        + (f" ({sweep.reason or sweep.pause_reason})" if sweep.reason or sweep.pause_reason else "")
-    )
-    data(
-        f"  tasks      {', '.join(f'{n} {name}' for name, n in counts(sweep).items() if n) or 'none'} of {sweep.total}"
-    )
-    if sweep.unknown_count:
+    lost = state is SweepStatus.INTERRUPTED
+    reason = sweep.reason or sweep.pause_reason
+    data(f"{sweep.id}  {state}" + (f" ({reason})" if reason else ""))
+    shown = counts(sweep)
+    if lost:  # nobody watches them: what the journal says last may be true no more
+        shown["unknown"] = shown.pop("launching") + shown.pop("running")
+    words = ", ".join(f"{n} {name}" for name, n in shown.items() if n) or "none"
+    data(f"  tasks      {words} of {sweep.total}")
+    if sweep.unknown_count and not lost:
         data(f"  unknown    {sweep.unknown_count} of the running cannot be asked")
-    left = eta(sweep, sweep.updated_at)
-    end = sweep.ended_at or sweep.updated_at
-    data(
-        f"  created    {iso(sweep.created_at)}, {format_duration(round(end - sweep.created_at))} until the last event"
-    )
+    data(f"  created    {_local(sweep.created_at)}; last event {_local(sweep.ended_at or sweep.updated_at)}")
     if state not in FINAL:
-        holder = viewer.holder()
-        engine = f"{holder.describe()}, heard from {age:.1f} s ago" if holder and age is not None else "none"
-        data(f"  engine     {engine}")
-        if left is not None:
+        holder, age = viewer.holder(), viewer.age()
+        heard = f"{holder.describe()}, heard from {age:.1f} s ago" if holder and age is not None else "none"
+        data(f"  engine     {heard}")
+        left = eta(sweep, sweep.updated_at)
+        if left is not None and holder is not None:
             data(f"  left       about {format_duration(round(left))}")
     for source in sweep.sources.values():
         away = (
-            f", unreachable since {iso(source.unreachable_since)}: {source.unreachable_reason}"
+            f", unreachable since {_local(source.unreachable_since)}: {source.unreachable_reason}"
             if source.unreachable_since
             else ""
         )
-        load = f"{len(source.active)}/{source.slots} slots busy"
-        data(f"  {source.name:<10} {load}, {source.completed} completed, {source.failed} failed{away}")
+        load = "" if lost or state in FINAL else f"{len(source.active)}/{source.slots} slots busy, "
+        data(f"  {source.name:<10} {load}{source.completed} attempts completed, {source.failed} failed{away}")
     data(f"  directory  {viewer.root}")
     if sweep.failures:
         say(f"  what failed: spawn-tui errors {sweep.id}")
     if state is SweepStatus.INTERRUPTED:
         say(f"  no engine runs; go on with: spawn-tui resume {sweep.id}")
+
+
+def _created(at: float) -> str:
+    """For people in their own time, for programs in ISO 8601."""
+    return _local(at) if sys.stdout.isatty() else str(iso(at))
+
+
+def _local(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 @click.command("list")
@@ -103,7 +111,7 @@ def list_sweeps(as_json: bool, rebuild: bool) -> int:
                 data_json({"id": entry.id, "name": entry.name, "status": state, "counts": {}, "sources": [],
                            "created_at": iso(entry.created_at), "ended_at": None, "directory": entry.directory,
                            "reason": str(error)})  # fmt: skip
-            rows.append([entry.id, state, "", "", "", iso(entry.created_at) or ""])
+            rows.append([entry.id, state, "", "", "", _created(entry.created_at)])
             continue
         now = viewer.status()
         if as_json:
@@ -111,7 +119,7 @@ def list_sweeps(as_json: bool, rebuild: bool) -> int:
         c = counts(viewer.sweep)
         rows.append([
             entry.id, now.value, f"{viewer.sweep.done}/{viewer.sweep.total}", str(c["failed"]), str(c["running"]),
-            iso(viewer.sweep.created_at) or "",
+            _created(viewer.sweep.created_at),
         ])  # fmt: skip
     if as_json:
         return 0
@@ -149,7 +157,7 @@ def errors(root: Path, as_json: bool) -> int:
     """Show which tasks of SWEEP failed, and why."""
     viewer = readable(lambda: Viewer(root))
     rows: list[list[str]] = []
-    for index in viewer.sweep.failures:
+    for index in sorted(viewer.sweep.failures):
         task = viewer.sweep.tasks[index]
         attempt = task.attempts[-1]
         if as_json:

@@ -54,6 +54,8 @@ class AskingScreen(Screen[None]):
         def answered(yes: bool | None) -> None:
             if yes:
                 self._carry_out(root, wish, engine)
+            elif wish.declined:
+                self.say(wish.declined)
 
         self.app.push_screen(ConfirmScreen(wish), answered)  # pyright: ignore[reportUnknownMemberType]
 

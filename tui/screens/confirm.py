@@ -8,6 +8,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Label
 
 from ..bindings import CONFIRM
+from ..widgets.paint import glyphs_of
 from ..wishes import Wish
 
 
@@ -22,8 +23,10 @@ class ConfirmScreen(ModalScreen[bool]):
         self._wish = wish
 
     def compose(self) -> ComposeResult:
+        dot = glyphs_of(self).separator
         with Vertical(id="confirm"):
             yield Label(self._wish.question, id="confirm-question", markup=False)
+            yield Label(self._wish.short or self._wish.question, id="confirm-short", markup=False)
             if self._wish.detail:
                 yield Label(self._wish.detail, id="confirm-detail", markup=False)
             if self._wish.command:
@@ -31,6 +34,10 @@ class ConfirmScreen(ModalScreen[bool]):
             with Horizontal(id="confirm-answers"):
                 yield Button("No", id="no", compact=True)
                 yield Button(self._wish.yes or "Yes", id="yes", compact=True)
+            yield Label(f"y yes {dot} n/esc no", id="confirm-keys", markup=False)
+
+    def on_resize(self) -> None:
+        self.set_class(self.size.width < 44 or self.size.height < 12, "-tiny")
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         self.dismiss(event.button.id == "yes")

@@ -16,7 +16,7 @@ from ..feed import SweepChanged, SweepFeed, SweepLoaded, SweepTrouble
 from ..log_feed import LogFeed, Stream
 from ..messages import LogTold, SweepTold
 from ..model import SweepModel
-from ..view import TaskRow, shape_of
+from ..view import MAX_FAILURES, TaskRow, shape_of
 from ..widgets.failure_list import FailureList
 from ..widgets.key_bar import KeyBar
 from ..widgets.line_list import LineList
@@ -152,15 +152,19 @@ class SweepScreen(SweepOrder):
         self._show_summary()
         self.sources.show(facts.sources, self._now())
         self.failures.show(facts.failures)
-        self.failures.border_title = (
-            f"Failures {fmt.count(len(facts.failures))}" if facts.failures else "Failures"
-        )
+        self._entitle(self.failures, self._failures_title(len(facts.failures)))
         self._entitle(self.sources, "Sources")
         self.failures.set_class(bool(facts.failures), "-alarm")
         self.tabs.alarm("failures", len(facts.failures))
         self._title_table()
         self.slots_came(facts.sources)
         self.update_keys()
+
+    def _failures_title(self, number: int) -> str:
+        if not number:
+            return "Failures"
+        latest = "newest " if number == MAX_FAILURES else ""
+        return f"Failures {latest}{fmt.count(number)} {self.spawn.glyphs.separator} newest first"
 
     def _title_log(self) -> None:
         task, view = self.table.selected, self.log_view

@@ -9,7 +9,7 @@ from rich.style import Style
 from .. import format as fmt
 from ..view import SourceRow
 from .line_list import LineList
-from .paint import Span, fit
+from .paint import Span, cells, fit
 
 _NONE = Style.null()
 
@@ -48,7 +48,9 @@ class SourceBars(LineList):
 
     def _bar(self, source: SourceRow) -> list[Span]:
         width = self.size.width - 2
-        numbers = f" {source.busy}/{source.slots}"
+        away = source.unreachable_since is not None
+        unknown = source.busy if away else source.unknown
+        numbers = f" {source.busy}{'?' if unknown else ''}/{source.slots}"
         name = fit(fmt.clean(source.name), max(8, min(max(len(s.name) for s in self._sources), width // 3)),
                    ellipsis=self.glyphs.ellipsis)  # fmt: skip
         room = max(4, width - len(name) - len(numbers) - 2)
@@ -56,11 +58,11 @@ class SourceBars(LineList):
         full = min(length, round(length * source.busy / source.slots)) if source.slots else 0
         if source.busy and not full:
             full = 1
-        away = source.unreachable_since is not None
-        colour = self.look("state--unknown" if away else "state--running")
+        doubted = max(1, full * unknown // source.busy) if unknown else 0
         return [
             (f"{name} ", self.look("text--strong")),
-            (self.glyphs.bar_full * full, colour),
+            (self.glyphs.bar_full * (full - doubted), self.look("state--running")),
+            (self.glyphs.bar_unknown * doubted, self.look("state--unknown")),
             (self.glyphs.bar_empty * (length - full), self.look("text--faint")),
             (numbers, _NONE),
         ]
@@ -73,15 +75,21 @@ class SourceBars(LineList):
             if source.unreachable_reason:
                 text += f": {fmt.clean(source.unreachable_reason)}"
             return [(fit(text, width, ellipsis=glyphs.ellipsis), self.look("state--unknown"))]
-        spans: list[Span] = [
-            (f"{glyphs.states['completed']} {source.completed:,} completed", self.look("state--completed"))
-        ]
+        more = "no new tasks" if source.removed else source.kind if source.kind != source.name else ""
+        # The header counts tasks; where one was tried again the figures here are others, and say of what.
+        completed = f"{glyphs.states['completed']} {source.completed:,}"
+        spans: list[Span] = [(f"{completed} completed", self.look("state--completed"))]
         if source.failed:
+            failed = f"  {glyphs.states['failed']} {fmt.plural(source.failed, 'attempt')} failed"
+            spans.append((failed, self.look("state--failed")))
+            if cells(spans) > width:
+                spans[0] = (completed, spans[0][1])
+        if source.unknown:
             spans.append(
-                (f"  {glyphs.states['failed']} {source.failed:,} failed", self.look("state--failed"))
+                (f"  {glyphs.states['unknown']} {source.unknown:,} unknown", self.look("state--unknown"))
             )
-        if source.removed:
-            spans.append(("  no new tasks", muted))
-        elif source.kind != source.name:
-            spans.append((f"  {source.kind}", muted))
+            if cells(spans) > width:
+                spans[0] = (completed, spans[0][1])
+        if more and cells(spans) + len(more) + 2 <= width:
+            spans.append((f"  {more}", muted))
         return spans

@@ -109,7 +109,12 @@ class SweepSummary(Widget):
             return f"ended {fmt.ago(self._now - ended)}", self.look("text--muted")
         age = max(0.0, self._now - facts.sign_of_life)
         if not facts.engine:
-            return f"no engine for {fmt.duration(age)}", self.look("text--warning")
+            if facts.status == "paused":
+                return "press P to resume", self.look("text--warning")
+            dot = f" {self.glyphs.separator} "
+            # Its heart beats every few seconds: it was gone at some moment after the last beat.
+            words = ("engine gone", "heard from") if facts.engine_died else ("no engine", "last event")
+            return f"{words[0]}{dot}{words[1]} {fmt.ago(age)}", self.look("text--warning")
         if age > SILENT_AFTER:
             return f"engine silent for {fmt.duration(age)}", self.look("text--warning")
         return f"live {self.glyphs.separator} {age:.1f} s", self.look("text--good")
@@ -127,7 +132,11 @@ class SweepSummary(Widget):
 
     def _counts(self, facts: Facts, width: int) -> list[Span]:
         shown = [state for state in SEGMENTS if facts.counts.get(state, 0)]
-        wide = [(f"{self.glyphs.states[s]} {facts.counts[s]:,} {s}", self.look(f"state--{s}")) for s in shown]
+        were = {"unknown": "unknown (were running)"} if facts.orphaned else {}
+        wide = [
+            (f"{self.glyphs.states[s]} {facts.counts[s]:,} {were.get(s, s)}", self.look(f"state--{s}"))
+            for s in shown
+        ]
         spans = _joined(wide, "   ")
         if cells(spans) > width:
             spans = _joined(wide, "  ")
@@ -148,7 +157,7 @@ class SweepSummary(Widget):
         spans: list[Span] = [
             (f"{glyphs[facts.status]} {facts.done}/{facts.total}", self.look(f"state--{facts.status}"))
         ]
-        for state in ("failed", "running"):
+        for state in ("failed", "unknown", "running"):
             if facts.counts.get(state):
                 spans.append((f" {glyphs[state]}{facts.counts[state]}", self.look(f"state--{state}")))
         word = (f" {facts.status}", self.look("text--muted"))
@@ -159,11 +168,10 @@ class SweepSummary(Widget):
         if self._trouble:
             return self._trouble
         if facts.status == "interrupted":
-            return "The engine is gone and work is left: press P to resume."
+            return "No engine runs and work is left: press P to resume."
         if facts.status == "paused":
-            return (
-                f"Paused {fmt.clean(facts.reason)}".rstrip() + ": nothing new is launched. Press P to resume."
-            )
+            hint = " Press P to resume." if facts.engine else ""
+            return f"Paused {fmt.clean(facts.reason)}".rstrip() + f": nothing new is launched.{hint}"
         if facts.status == "failed" and facts.reason:
             return fmt.clean(facts.reason)
         away = [source for source in facts.sources if source.unreachable_since is not None]
@@ -175,7 +183,7 @@ class SweepSummary(Widget):
             return f"{source.name}{more} does not answer: {reason}.{held}"
         unknown = facts.counts.get("unknown", 0)
         if unknown:
-            return f"Nobody can say whether {fmt.plural(unknown, 'task')} still run."
+            return f"Nobody can say whether {fmt.plural(unknown, 'task')} still {'runs' if unknown == 1 else 'run'}."
         return ""
 
 

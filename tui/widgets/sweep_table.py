@@ -14,6 +14,7 @@ from .line_list import LineList
 from .paint import Span, fit
 
 _NONE = Style.null()
+_OVER = ("completed", "failed", "cancelled")
 _STATES = {"pending": "pending", "damaged": "failed"}
 
 
@@ -116,24 +117,26 @@ class SweepTable(LineList):
             case "failed":
                 return (f"{row.failed:,}", self.look("state--failed")) if row.failed else ("", muted)
             case "running":
+                if row.unknown:
+                    return f"{row.running + row.unknown:,}?", self.look("state--unknown")
                 return (f"{row.running:,}", self.look("state--running")) if row.running else ("", muted)
             case "age":
                 return fmt.ago(self.now - row.created_at), muted
             case "started":
                 return fmt.moment(row.created_at), muted
             case _:
-                end = row.ended_at if row.ended_at is not None else self.now
-                known = row.ended_at is not None or row.status in ("running", "paused", "cancelling")
-                return (fmt.duration(end - row.created_at) if known else ""), muted
+                took = row.worked if row.running_since is None else self.now - row.running_since
+                return fmt.duration(took), muted
 
     def _bar(self, row: SweepRow, width: int) -> list[Span]:
-        waiting = row.total - row.done - row.running
+        waiting = row.total - row.done - row.running - row.unknown
         counts = {"completed": row.completed, "failed": row.failed, "cancelled": row.cancelled,
-                  "running": row.running, "pending": waiting}  # fmt: skip
+                  "unknown": row.unknown, "running": row.running, "pending": waiting}  # fmt: skip
         glyphs = self.glyphs
         return [
             (
-                (glyphs.bar_empty if state == "pending" else glyphs.bar_full) * size,
+                # What is over and what is not differ by the line itself, not by colour alone.
+                (glyphs.bar_full if state in _OVER else glyphs.bar_empty) * size,
                 self.look(f"state--{state}"),
             )
             for state, size in split_bar(counts, row.total, width)
