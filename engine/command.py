@@ -10,6 +10,7 @@ import json
 import os
 import posixpath
 import shlex
+import shutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -21,7 +22,8 @@ from .plan.model import Plan, PlannedTask, Value
 from .plan.problems import PlanError, Problem
 from .plan.runnable import why_not_runnable_here
 from .plan.shell import Script, ShellProblem, Words
-from .plan.template import compile_text
+from .plan.spelled import LONGEST_SPELLING
+from .plan.template import Placeholder, compile_text, pieces_of
 from .plan.torchrun import run_directory_overrides, torchrun_words
 from .plan.values import ENTRY_LIMIT, TOTAL_LIMIT, text_of
 
@@ -42,6 +44,42 @@ class Invocation:
     """An absolute path."""
     files: Mapping[str, str] = field(default_factory=dict[str, str])
     """Text files, by name, to be written to the attempt's directory before it starts."""
+
+
+def missing_program(plan: Plan, project_dir: str, path: str) -> str | None:
+    """A warning if the program of `plan`'s command is not found on `path` (a `PATH`), or not where it is
+    written.
+
+    None if it is there, or if that cannot be said here: a shell line, a program that a parameter names, an
+    environment of the plan's own.
+    """
+    if plan.command is None or "PATH" in plan.env:
+        return None
+    known = parameter_names(plan.tasks)
+    try:
+        compiled = compile_command(plan.command, plan.args, known)
+    except ShellProblem:
+        return None
+    if not isinstance(compiled, Words) or not all(isinstance(piece, str) for piece in compiled.words[0]):
+        return None
+    program = "".join(piece for piece in compiled.words[0] if isinstance(piece, str))
+    if "/" not in program and shutil.which(program, path=path):
+        return None
+    if any(isinstance(piece, Placeholder) for piece in pieces_of(plan.workdir or "", known)):
+        return None if "/" in program else f"{program}: not found on PATH"
+    workdir = posixpath.normpath(posixpath.join(posixpath.abspath(project_dir), plan.workdir or ""))
+    file = posixpath.normpath(posixpath.join(workdir, program))
+    exists = os.path.isfile(file)  # noqa: PTH113
+    if "/" not in program:
+        hint = f"; to run the one in {posixpath.dirname(file)}, write ./{program}" if exists else ""
+        return f"{program}: not found on PATH{hint}"
+    if not exists:
+        return (
+            f"{program}: there is no such file in {workdir}"
+            if program[0] != "/"
+            else f"{program}: does not exist"
+        )
+    return None if os.access(file, os.X_OK) else f"{program}: is not executable; chmod +x {shlex.quote(file)}"
 
 
 class Renderer:
@@ -282,4 +320,4 @@ def _characters(value: Value) -> int:
     """About how long the text of `value` is, and never too little."""
     if isinstance(value, str):
         return len(value)
-    return len(text_of(value)) if isinstance(value, list | dict) else 30
+    return len(text_of(value)) if isinstance(value, list | dict) else LONGEST_SPELLING

@@ -110,6 +110,13 @@ class SpawnApp(App[None]):
 
         self.push_screen(HelpScreen(live_bindings(self.screen), other_bindings(self.screen)))
 
+    def action_command_palette(self) -> None:
+        from textual.command import CommandPalette
+
+        # Its own hint ends in a sign that is not ASCII.
+        if not isinstance(self.screen, CommandPalette):
+            self.push_screen(CommandPalette(id="--command-palette", placeholder="Find an action"))
+
     def action_toggle_light(self) -> None:
         dark, light = (theme.name for theme in THEMES)
         self.theme = light if self.theme == dark else dark

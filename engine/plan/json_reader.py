@@ -12,7 +12,7 @@ from .json_lines import places
 from .model import Value
 from .problems import Path, PlanError, Problem, cut, show_path
 from .source import SourceText, nearest, prefixes
-from .spelled import as_written
+from .spelled import as_written, may_be_spelled
 
 # Possessive, so that a file of many megabytes is one step per comment and none per string.
 _STRING = r'"(?>[^"\\\n]+|\\.)*+"'
@@ -74,8 +74,9 @@ def _parse(source: SourceText, text: str) -> JsonDocument:
     def constant(word: str) -> NoReturn:
         raise json.JSONDecodeError(f"{word} is not a number of JSON", text, max(text.find(word), 0))
 
+    parse_float = as_written if may_be_spelled(text) else None
     try:
-        data = cast(Value, json.loads(text, object_pairs_hook=pairs, parse_constant=constant, parse_float=as_written))
+        made = json.loads(text, object_pairs_hook=pairs, parse_constant=constant, parse_float=parse_float)
     except json.JSONDecodeError:
         raise
     except RecursionError:
@@ -87,7 +88,9 @@ def _parse(source: SourceText, text: str) -> JsonDocument:
         raise PlanError(
             (source.problem("holds a number of thousands of digits", "quote it to pass it as text"),)
         ) from None
-    return JsonDocument(source.file, data, text, tuple(_repeated_keys(source, text)) if repeated else ())
+    return JsonDocument(
+        source.file, cast(Value, made), text, tuple(_repeated_keys(source, text)) if repeated else ()
+    )
 
 
 def _repeated_keys(source: SourceText, text: str) -> Iterable[Problem]:

@@ -13,8 +13,16 @@ from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from spawn_tui.engine.command import Invocation, Renderer
-from spawn_tui.engine.plan import Overrides, Plan, PlanError, PlannedTask, plan_from_text
+from spawn_tui.engine.command import Invocation, Renderer, missing_program
+from spawn_tui.engine.plan import (
+    Overrides,
+    Plan,
+    PlanError,
+    PlannedTask,
+    plan_from_json,
+    plan_from_text,
+    plan_to_json,
+)
 
 NASTY = [
     "", " ", "a b", "x; touch /tmp/p", "$(id)", "`id`", "'", '"', "it's \"q\"", "\\", "a\\", "$HOME", "*", "~", "#", "a\nb", "\n",
@@ -175,7 +183,7 @@ def test_json_file_where_the_command_says():
 
 def test_a_script_of_hsm():
     plan = make("grid: {model.lr: [1e-4], name: [adam w]}\nscript: train.py")
-    assert render(plan).argv == ("python3", "train.py", "model.lr=0.0001", "name='adam w'")
+    assert render(plan).argv == ("python3", "train.py", "model.lr=1e-4", "name='adam w'")
 
 
 def test_mfcl_with_a_command_of_its_own():
@@ -214,8 +222,8 @@ def test_the_whole_environment_of_a_task():
     plan = make("params: [{name: n, learning_rate: 1e-4, opt.name: x}, {y: 2}]\ncommand: t", "my.yaml")
     made = renderer(plan).render(0, task_dir="/o/t", attempt=2, previous_dir="/o/p", source="ssh:a")
     assert made.env == {
-        "PARAM_name": "n", "PARAM_learning_rate": "0.0001", "PARAM_opt_name": "x",
-        "NAME": "n", "LEARNING_RATE": "0.0001", "OPT_NAME": "x",
+        "PARAM_name": "n", "PARAM_learning_rate": "1e-4", "PARAM_opt_name": "x",
+        "NAME": "n", "LEARNING_RATE": "1e-4", "OPT_NAME": "x",
         "SWEEP_ID": "s-20260116-abc123", "SWEEP_NAME": "my", "SWEEP_SIZE": "2", "SWEEP_INDEX": "0", "SWEEP_TASK": "task_001",
         "SWEEP_TASK_DIR": "/o/t", "SWEEP_ATTEMPT": "2", "SWEEP_PREVIOUS_DIR": "/o/p", "SWEEP_SOURCE": "ssh:a",
         "SWEEP_TOKEN": "s-20260116-abc123.task_001.2",
@@ -342,3 +350,91 @@ def test_the_system_takes_what_we_accept():
     assert f"PARAM_a={value}" in execute(render(make(f"params: [{{a: {value}}}]", command=ENVIRONMENT)))
     with pytest.raises(PlanError, match="PARAM_a: has 131072 bytes"):
         renderer(make(f"params: [{{a: {value}x}}]", command="t"))
+
+
+# -- numbers keep their spelling -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("params: [{v: 1.10, w: 1e-4, x: 1.0E-5, n: 1000000, f: 0.1}]\n", "s.yaml"),
+        ('{"params": [{"v": 1.10, "w": 1e-4, "x": 1.0E-5, "n": 1000000, "f": 0.1}]}', "s.json"),
+        ("v,w,x,n,f\n1.10,1e-4,1.0E-5,1000000,0.1\n", "s.csv"),
+    ],
+)
+def test_numbers_reach_a_program_as_they_were_spelled(text: str, name: str):
+    command = "t {v} {w} {x} {n} {f}"
+    words = ["1.10", "1e-4", "1.0E-5", "1000000", "0.1"]
+    plan = make(text, name, command=command, env={"E": "v{v}"})
+    for made in (plan, plan_from_json(json.loads(json.dumps(plan_to_json(plan))))):
+        invocation = render(made)
+        assert invocation.argv == ("t", *words)
+        assert (invocation.env["PARAM_v"], invocation.env["V"], invocation.env["E"]) == (
+            "1.10",
+            "1.10",
+            "v1.10",
+        )
+        flags = render(dataclasses.replace(made, command="t", args="flags")).argv
+        assert flags == ("t", "--v", "1.10", "--w", "1e-4", "--x", "1.0E-5", "--n", "1000000", "--f", "0.1")
+        hydra = render(dataclasses.replace(made, command="t", args="hydra")).argv
+        assert hydra == ("t", "v=1.10", "w=1e-4", "x=1.0E-5", "n=1000000", "f=0.1")
+        file = render(dataclasses.replace(made, command="t", args="json")).files["params.json"]
+        assert json.loads(file) == {"v": 1.1, "w": 1e-4, "x": 1e-5, "n": 1000000, "f": 0.1}
+        assert '"v": 1.1,' in file
+
+
+@pytest.mark.parametrize(
+    "text", ["1.10", "+1.5", "5.", "+5.", ".5", "-.5e-3", "1E+6", "1e-4", "0.00001", "1.e5", "0e0", "-0.e-0"]
+)
+def test_hydra_reads_every_spelling_as_the_number(text: str):
+    word = render(make(f"grid: {{x: [{text}]}}\ncommand: t\nargs: hydra")).argv[1]
+    value = OverridesParser.create().parse_override(word).value()
+    assert (word, repr(value)) == (f"x={text}", repr(float(text)))
+
+
+# -- programs that are not there -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "sub").mkdir()
+    for name, mode in (("bin/tool", 0o755), ("sub/run.sh", 0o755), ("sub/plain.sh", 0o644)):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("#!/bin/sh\n")
+        path.chmod(mode)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ("command: tool {x}", None),
+        ("command: [tool, '{x}']", None),
+        ("command: toolx {x}", "toolx: not found on PATH"),
+        ("command: [toolx, '{x}']", "toolx: not found on PATH"),
+        ("script: t.py", "python3: not found on PATH"),
+        ("command: 'toolx | cat'", None),
+        ("command: '{x} y'", None),
+        ("command: 'a{x}'", None),
+        ("command: toolx\nenv: {PATH: /x}", None),
+        ("command: echo `date {x}`", None),
+        ("", None),
+        ("command: ./run.sh\nworkdir: sub", None),
+        ("command: sub/run.sh", None),
+        ("command: ./run.sh", "./run.sh: there is no such file in PROJECT"),
+        ("command: ./run.sh\nworkdir: sub/{x}", None),
+        ("command: toolx\nworkdir: sub/{x}", "toolx: not found on PATH"),
+        ("command: /no/such/tool", "/no/such/tool: does not exist"),
+        ("command: sub/plain.sh", "sub/plain.sh: is not executable; chmod +x PROJECT/sub/plain.sh"),
+        ("command: run.sh\nworkdir: sub", "run.sh: not found on PATH; to run the one in PROJECT/sub, write ./run.sh"),
+    ],
+)  # fmt: skip
+def test_a_program_that_is_missing_is_said(project: Path, settings: str, expected: str | None):
+    if "`" in settings:
+        plan = dataclasses.replace(make("grid: {x: [1]}"), command="echo `date {x}`")
+    else:
+        plan = make(f"grid: {{x: [1]}}\n{settings}\n")
+    found = missing_program(plan, str(project), str(project / "bin"))
+    assert found == (expected and expected.replace("PROJECT", str(project)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from spawn_tui.state.layout import SweepLayout
+from spawn_tui.state.lock import read_holder
 
 from ..tui.build import Made, training
 from .terminal import Terminal, app_command
@@ -89,10 +92,21 @@ def test_no_color_means_no_colour(made: Made):
     terminal = Terminal(app_command(made.root), env={"NO_COLOR": "1"})
     try:
         terminal.sees("epoch 20/20")
-        colours = re.findall(rb"\x1b\[[\d;]*?38;2;(\d+);(\d+);(\d+)", terminal.raw)
-        assert all(red == green == blue for red, green, blue in colours)
         for words in ("✓ completed", "✗ failed", "● running", "○ 4 pending"):
             assert words in terminal.text()
+        terminal.press("Gx")
+        terminal.sees("y yes")
+        terminal.press("n?")
+        terminal.sees("Ask of the sweep")
+        terminal.press("\x1b")
+        terminal.until(lambda: "Ask of the sweep" not in terminal.text(), "help closed")
+        codes = {
+            code
+            for sent in re.findall(rb"\x1b\[([\d;:]*)m", terminal.raw)
+            for code in re.split(rb"[;:]", sent)
+        }
+        assert codes <= {b"", b"0", b"1", b"2", b"3", b"4", b"7", b"22", b"23", b"24", b"27"}, codes
+        assert b"7" in codes  # the cursor's line is told by reverse
         terminal.press("q")
         assert terminal.wait() == 0
     finally:
@@ -135,6 +149,32 @@ def test_a_real_sweep_from_launch_to_cancel(tmp_path: Path, monkeypatch: pytest.
         assert again.wait() == 0
     finally:
         again.close()
+
+
+def test_a_killed_engine_leaves_no_task_running_on_the_screen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "nap.yaml").write_text("grid: {n: [1, 2, 3]}\ncommand: sleep 60\nsources: ['local:2']\n")
+    monkeypatch.chdir(tmp_path)
+    program = str(Path(sys.executable).parent / "spawn-tui")
+    terminal = Terminal([program, "launch", "nap.yaml"], columns=120, lines=36)
+    try:
+        terminal.sees("● 2 running")
+        root = next((tmp_path / "sweeps" / "outputs").glob("nap-*"))
+        engine = read_holder(SweepLayout(root).lock)
+        assert engine is not None
+        os.kill(engine.process.pid, signal.SIGKILL)
+        terminal.sees("? 2 unknown (were running)")
+        terminal.sees("engine gone · heard from")
+        assert "● running" not in terminal.text() and "eta" not in terminal.text()
+        terminal.press("P")
+        terminal.sees("● 2 running")
+        terminal.press("Cy")
+        terminal.sees("⊘ 3 cancelled")
+        terminal.press("q")
+        assert terminal.wait() == 0
+    finally:
+        terminal.close()
 
 
 def test_keys_reach_the_sweep(terminal: Terminal, made: Made):

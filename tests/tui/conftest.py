@@ -83,8 +83,9 @@ async def opened(
     clock: Clock | None = None,
     readonly: bool = False,
     ascii: bool = False,
+    toasts: bool = False,
 ) -> AsyncIterator[Driver]:
-    """The program on the sweep in `root`, loaded."""
+    """The program on the sweep in `root`, loaded. `toasts`: whether they are painted too."""
     started: list[Path] = []
 
     def start(where: Path) -> bool:
@@ -93,7 +94,7 @@ async def opened(
 
     at = clock or Clock()
     app = SpawnApp(root, readonly=readonly, ascii=ascii, clock=lambda: at.at, start_engine=start)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=toasts) as pilot:
         driver = Driver(app, pilot, started)
         if root is not None:
             await driver.loaded()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import threading
 from pathlib import Path
+from typing import cast
 
 from spawn_tui.engine import events as ev
+from spawn_tui.state.process import myself
 from spawn_tui.tui.feed import Feed, SweepChanged, SweepFeed, SweepLoaded, SweepNews, SweepTrouble
 from spawn_tui.tui.model import SweepModel
 
@@ -31,6 +35,47 @@ def test_it_tells_all_once_and_then_what_changed(root: Path):
     assert [row.task for row in told[1].rows] == [0] and told[1].facts.counts["completed"] == 1
 
 
+def test_without_an_engine_nobody_can_say_what_runs(root: Path):
+    made = plain(root, 10, running=3)
+    made.commit(ev.EngineStarted(1, "h", 4711))
+    lock = made.engine()
+    feed, told = follow(made)
+    model = SweepModel(root)
+    model.load(cast("SweepLoaded", told[0]))
+    assert [row.state for row in model.rows[:4]] == ["running"] * 3 + ["pending"]
+    lock.release()  # as a crash does it: without a word in the journal
+    made.wait(100)
+    feed.look()
+    model.change(cast("SweepChanged", told[-1]))
+    facts = model.facts
+    assert facts is not None and facts.orphaned and facts.engine_died
+    assert [row.state for row in model.rows[:4]] == ["unknown"] * 3 + ["pending"]
+    assert [row.elapsed(made.clock.at) for row in model.rows[:3]] == [0.0] * 3
+    assert (facts.counts["running"], facts.counts["unknown"]) == (0, 3)
+    assert (facts.sources[0].busy, facts.sources[0].unknown) == (3, 3)
+    assert facts.elapsed(made.clock.at) == facts.elapsed(made.clock.at + 50) == 1.0
+    assert facts.eta(made.clock.at) is None and facts.throughput(made.clock.at) is None
+    number = len(told)
+    feed.look()
+    assert len(told) == number  # what is told once is not told each second
+    made.engine()
+    feed.look()
+    model.change(cast("SweepChanged", told[-1]))
+    assert [row.state for row in model.rows[:4]] == ["running"] * 3 + ["pending"]
+
+
+def test_an_engine_that_was_killed_is_last_heard_from_when_its_heart_beat(root: Path):
+    made = plain(root, 3, running=1)
+    lock = made.store.layout.lock
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    me = myself()
+    lock.write_text(json.dumps({"host": me.host, "boot": me.boot, "pid": me.pid, "start": "another"}))
+    beat = made.clock.at + 12
+    os.utime(lock, (beat, beat))
+    facts = cast("SweepLoaded", follow(made)[1][0]).facts
+    assert facts.engine == "" and facts.engine_died and facts.sign_of_life == beat
+
+
 def test_rows_that_no_event_names_are_told_too(root: Path):
     made = plain(root, 10, running=4)
     feed, told = follow(made)
@@ -54,6 +99,7 @@ def test_rows_that_no_event_names_are_told_too(root: Path):
 
 def test_the_screens_rows_are_always_what_a_fresh_look_would_give(root: Path):
     made = training(root)
+    made.engine()
     feed, told = follow(made)
     model = SweepModel(root)
     for step in (

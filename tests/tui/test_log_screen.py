@@ -118,6 +118,7 @@ async def test_truncation_is_survived(root: Path):
 
 async def test_it_goes_on_while_the_sweep_does(root: Path):
     made = plain(root, 2, running=1)
+    made.engine()
     async with opened(root, clock=made.clock) as driver:
         await driver.press("l")
         await driver.sees("● running")

@@ -95,6 +95,14 @@ def test_sweep_in_trouble(snap_compare: Compare, made: Made):
     assert looks(snap_compare, made.root, made.clock, (120, 36), "2", "j", sees="does not answer")
 
 
+def test_sweep_interrupted(snap_compare: Compare, made: Made):
+    assert made.lock is not None
+    made.commit(ev.EngineStarted(1, "lab", 4711))
+    made.lock.release()
+    made.wait(95)
+    assert looks(snap_compare, made.root, made.clock, (120, 36), "2", sees="press P to resume")
+
+
 def test_confirm(snap_compare: Compare, made: Made):
     assert looks(
         snap_compare, made.root, made.clock, (100, 30), "asterisk", "x", sees="Cancel 5 running and 4 waiting"

@@ -48,6 +48,25 @@ async def test_it_shows_every_sweep_as_it_is_now(tmp_path: Path):
         await driver.until(lambda: driver.text().count("? missing") == 2)
 
 
+async def test_what_is_not_over_is_seen_without_colour(tmp_path: Path):
+    made = plain(tmp_path / "a", 9, running=9, name="nine")
+    made.engine()
+    for task in range(8):
+        made.end(task)
+    lost = plain(tmp_path / "b", 4, running=2, name="lost")
+    for each in (made, lost):
+        each.index()
+    for ascii, over, left in ((True, "#", "-"), (False, "━", "─")):
+        async with opened(None, clock=made.clock, ascii=ascii) as driver:
+            await driver.sees(" 8/9 ")
+            lines = {name: next(line for line in driver.text().splitlines() if name in line)
+                     for name in ("nine-", "lost-")}  # fmt: skip
+            bar = lines["nine-"].split()
+            assert any(word.strip(over).strip(left) == "" and f"{over}{left}" in word for word in bar)
+            assert over not in lines["lost-"] and f"{left * 4}" in lines["lost-"]
+            assert "2?" in lines["lost-"]
+
+
 async def test_an_empty_list_says_what_to_do():
     async with opened(None) as driver:
         await driver.sees("spawn-tui launch params.yaml")

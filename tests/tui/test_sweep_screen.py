@@ -71,9 +71,10 @@ async def test_cancel_asks_first_and_no_has_the_focus(root: Path):
         assert isinstance(driver.app.screen, ConfirmScreen)
         assert driver.app.focused is not None and driver.app.focused.id == "no"
         assert "Cancel running task_001" in driver.text()
+        assert "y yes · n/esc no" in driver.text()
         await driver.press("enter")
         assert isinstance(driver.app.screen, SweepScreen)
-        assert requests(made) == []
+        assert requests(made) == [] and driver.toasts == ["Nothing was cancelled."]
         await driver.press("x", "y")
         request = await wait_request(driver, made)
         assert request["verb"] == "cancel" and request["tasks"] == ["task_001"]
@@ -82,6 +83,47 @@ async def test_cancel_asks_first_and_no_has_the_focus(root: Path):
         assert "● 2 running" in driver.text()
         made.commit(ev.RequestTaken("r", "cancel", (0,)), ev.Cancelling("local", (ev.Ref(0, 1),)))
         await driver.sees("◌ cancelling")
+
+
+async def test_a_question_fits_into_a_few_lines(root: Path):
+    made = plain(root, 6, running=2)
+    made.engine()
+    async with opened(root, clock=made.clock, size=(20, 5)) as driver:
+        await driver.press("x")
+        await driver.sees("Cancel task_001?")
+        await driver.sees("y yes · n/esc no")
+        await driver.press("enter")
+        assert isinstance(driver.app.screen, SweepScreen) and requests(made) == []
+        await driver.press("x", "y")
+        assert (await wait_request(driver, made))["tasks"] == ["task_001"]
+
+
+async def test_a_sweep_that_failed_offers_to_try_again(root: Path):
+    made = plain(root, 2, running=2)
+    made.end(0)
+    made.end(1, "failed", kind="exit", exit_code=1)
+    made.commit(ev.SweepEnded("failed", "1 of 2 tasks failed"))
+    made.wait(3600)
+    async with opened(root, clock=made.clock, size=(80, 24)) as driver:
+        assert "R Retry failed" in driver.text()
+        assert "1.0s · ended 1h ago" in driver.text()
+        await driver.press("q")
+        assert driver.app.parting.splitlines()[1:] == [
+            f"Why: spawn-tui errors {made.id}",
+            f"Try again: spawn-tui resume {made.id} --retry-failed",
+        ]
+
+
+async def test_what_is_counted_is_named(root: Path):
+    made = plain(root, 2, running=1)
+    made.end(0, "failed", kind="exit", exit_code=1)
+    made.commit(ev.RequestTaken("r", "retry", (0,)))
+    made.start([0])
+    made.end(0, "failed", kind="exit", exit_code=1)
+    async with opened(root, clock=made.clock) as driver:
+        assert "✗ 1 failed" in driver.text()
+        assert "✗ 2 attempts failed" in driver.text()
+        assert "Failures 1 · newest first" in driver.text()
 
 
 async def test_marks_and_filter_choose_what_is_cancelled(root: Path):
@@ -144,6 +186,17 @@ async def test_pause_and_resume(root: Path):
         assert (await wait_request(driver, made, 2))["verb"] == "resume"
 
 
+async def test_a_sweep_left_in_good_order_while_paused_is_paused(root: Path):
+    made = plain(root, 5, running=1)
+    made.end(0)
+    made.commit(ev.RequestTaken("x", "pause", by="ada@lab"), ev.EngineStopped("paused"))
+    made.wait(3600)
+    async with opened(root, clock=made.clock) as driver:
+        text = driver.text()
+        assert "‖ paused" in text and "1.0s · press P to resume" in text
+        assert "no engine" not in text and "engine gone" not in text
+
+
 async def test_slots_add_up_before_the_engine_answers(root: Path):
     made = plain(root, 5, running=1)
     made.engine()
@@ -157,7 +210,18 @@ async def test_an_interrupted_sweep_gets_an_engine(root: Path):
     made = plain(root, 5, running=1)
     async with opened(root, clock=made.clock) as driver:
         assert "! interrupted" in driver.text()
-        assert "press P to resume" in driver.text()
+        text = driver.text()
+        for words in (
+            "no engine · last event 0s ago", "press P to resume", "? 1 unknown (were running)", "? unknown",
+            "1?/4", "? 1 unknown\n",
+        ):  # fmt: skip
+            assert words in text.replace("  ", "\n"), f"{words}\n{text}"
+        assert "● running" not in text and "eta" not in text
+        await driver.press("slash")
+        await driver.type("state:unknown")
+        await driver.press("enter")
+        assert list(screen(driver).table.order) == [0]
+        await driver.press("escape")
         await driver.press("P")
         await driver.until(lambda: driver.started == [root])
         await driver.until(lambda: "An engine runs the sweep again." in driver.toasts)
@@ -227,6 +291,7 @@ async def test_filter_line(root: Path):
 
 async def test_a_filter_follows_what_happens(root: Path):
     made = plain(root, 6, running=3)
+    made.engine()
     async with opened(root, clock=made.clock) as driver:
         await driver.press("slash")
         await driver.type("state:running")
@@ -286,6 +351,7 @@ async def test_drill_down_and_back(root: Path):
 
 async def test_log_tail_follows_the_file_and_the_cursor(root: Path):
     made = plain(root, 3, running=2)
+    made.engine()
     async with opened(root, clock=made.clock) as driver:
         await driver.sees("Nothing on stdout yet.")
         made.log(0, "step 1\nstep 2")
@@ -445,8 +511,17 @@ async def test_text_from_outside_is_harmless(root: Path):
 async def test_ascii_uses_nothing_else(root: Path):
     made = training(root)
     made.engine()
-    async with opened(root, clock=made.clock, ascii=True) as driver:
-        for keys in ((), ("question_mark",), ("escape", "j", "x"), ("escape", "l")):
+    async with opened(root, clock=made.clock, ascii=True, toasts=True) as driver:
+        for keys, sees in (
+            ((), "epoch 20/20"),
+            (("question_mark",), "Ask of the sweep"),
+            (("escape", "G", "x"), "y yes - n/esc no"),
+            (("n",), "Nothing was cancelled."),
+            (("l",), "esc Back"),
+            (("escape", "p"), "Asked the engine to pause"),
+            (("colon",), "Turn the order round"),
+        ):
             await driver.press(*keys)
+            await driver.sees(sees)
             text = driver.text()
             assert text.isascii(), {character for character in text if not character.isascii()}

@@ -57,6 +57,14 @@ def test_sorting_keeps_ties_in_order_and_what_is_missing_last(
     assert order(column, reverse=True) == backwards
 
 
+def test_numbers_in_names_are_sorted_as_numbers():
+    names = ["lr0.01-b180", "lr0.01-b32", "lr0.001-b64", "b", "lr0.01", "7b"]
+    tasks = [PlannedTask(name, {}) for name in names]
+    rows = [TaskRow(n) for n in range(len(names))]
+    chosen = arrange(rows, tasks, Sort("name"), None, 0)
+    assert [names[n] for n in chosen] == ["7b", "b", "lr0.001-b64", "lr0.01", "lr0.01-b32", "lr0.01-b180"]
+
+
 def test_only_rows_that_match_are_sorted():
     assert list(arrange(ROWS, TASKS, Sort("name", True), lambda row: row.state != "failed", 0)) == [3, 0, 2]
 
@@ -125,6 +133,12 @@ def test_throughput_sinks_while_nothing_ends():
     assert facts().throughput(160) == pytest.approx(0.02)
     assert facts(recent_ends=(5.0,)).throughput(100) is None
     assert facts(status="completed").throughput(100) is None
+    assert facts(status="interrupted").throughput(100) is None
+
+
+def test_the_clock_of_an_unknown_task_stands_still():
+    row = TaskRow(0, "unknown", "local", 1, 0, 10.0, known_at=25.0)
+    assert row.elapsed(1000) == 15
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,18 @@ def test_one_task_is_named():
     wish = wishes.cancel_tasks(FACTS, [TaskRow(4)], 0)
     assert wish is not None
     assert wish.question == "Cancel waiting task_005?"
-    assert wish.what == "cancel task_005"
+    assert wish.what == "cancel task_005" and wish.short == "Cancel task_005?"
+    assert wish.detail == "It has not started; nothing is lost."
+    again = wishes.retry_tasks(FACTS, OVER[:1])
+    assert again is not None and again.detail.startswith("It gets a new attempt")
+    assert again.declined == "Nothing was run again."
+
+
+def test_unknown_tasks_are_not_called_running():
+    wish = wishes.cancel_tasks(
+        FACTS, [*RUNNING, TaskRow(9, "unknown", "local", 1, 0, 0.0, known_at=0.0)], 520.0
+    )
+    assert wish is not None and wish.question == "Cancel 3 running and 1 unknown tasks?"
 
 
 def test_what_has_ended_cannot_be_cancelled():

@@ -76,20 +76,25 @@ class SourceBars(LineList):
                 text += f": {fmt.clean(source.unreachable_reason)}"
             return [(fit(text, width, ellipsis=glyphs.ellipsis), self.look("state--unknown"))]
         more = "no new tasks" if source.removed else source.kind if source.kind != source.name else ""
-        # The header counts tasks; where one was tried again the figures here are others, and say of what.
-        completed = f"{glyphs.states['completed']} {source.completed:,}"
-        spans: list[Span] = [(f"{completed} completed", self.look("state--completed"))]
-        if source.failed:
-            failed = f"  {glyphs.states['failed']} {fmt.plural(source.failed, 'attempt')} failed"
-            spans.append((failed, self.look("state--failed")))
-            if cells(spans) > width:
-                spans[0] = (completed, spans[0][1])
-        if source.unknown:
-            spans.append(
-                (f"  {glyphs.states['unknown']} {source.unknown:,} unknown", self.look("state--unknown"))
-            )
-            if cells(spans) > width:
-                spans[0] = (completed, spans[0][1])
+        # Words give way where the line is too short, but for those of the failures: the header counts tasks,
+        # and where one was tried again the figure here is another.
+        for words in (2, 1, 0):
+            spans = self._figures(source, words)
+            if cells(spans) <= width:
+                break
         if more and cells(spans) + len(more) + 2 <= width:
             spans.append((f"  {more}", muted))
+        return spans
+
+    def _figures(self, source: SourceRow, words: int) -> list[Span]:
+        """What it has done, with the names of at most `words` figures besides that of the failed attempts."""
+        signs = self.glyphs.states
+        completed, unknown = " completed" if words > 1 else "", " unknown" if words else ""
+        spans = [(f"{signs['completed']} {source.completed:,}{completed}", self.look("state--completed"))]
+        if source.failed:
+            failed = f"  {signs['failed']} {fmt.plural(source.failed, 'attempt')} failed"
+            spans.append((failed, self.look("state--failed")))
+        if source.unknown:
+            text = f"  {signs['unknown']} {source.unknown:,}{unknown}"
+            spans.append((text, self.look("state--unknown")))
         return spans

@@ -167,9 +167,10 @@ def test_a_wrong_axis_does_not_make_its_placeholder_wrong():
 
 
 def test_values_that_repeat_are_said():
-    made = plan("grid:\n  lr: [0.1, 1e-1, 0.2]\n  ok: [1, 1.0, '1', true]\n")
+    made = plan("grid:\n  lr: [0.1, 0.1, 0.2]\n  ok: [1, 1.0, '1', true]\n")
     assert len(made.tasks) == 12
     assert made.warnings == ("sweep.yaml:2: grid.lr: has 0.1 more than once: some tasks will be the same",)
+    assert plan("grid: {version: [1.1, 1.10]}").warnings == ()
 
 
 @given(

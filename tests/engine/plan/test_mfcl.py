@@ -66,7 +66,7 @@ def test_the_example_grid():
         "model": "resnet50", "tau": 0.2, "amp_dtype": "FP32", "world_size": 2, "flag": True, "none": None,
     }  # fmt: skip
     assert second.overrides == (
-        "runtime.provenance=true", "a=b", "model=resnet50", "method.tau=0.2", "train.loss_fp32=true", "flag=true", "none=null",
+        "runtime.provenance=true", "a=b", "model=resnet50", "method.tau=2e-1", "train.loss_fp32=true", "flag=true", "none=null",
     )  # fmt: skip
     assert second.env == {"X": "1", "MFCL_AMP_DTYPE": "fp32"}
     assert second.metadata["why"] == "test"

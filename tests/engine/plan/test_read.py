@@ -148,7 +148,10 @@ def test_too_many_tasks_are_refused_before_they_are_made():
         ("grid: {a: [1]}\ncommand: awk '{print}' x\n", "{print} is not a parameter"),
         ("grid: {a: [1]}\ncommand: sh -c 'echo {a}'\n",
          "sweep.yaml:2: command: {a} stands in a script for `sh`, which would read its value as code; "
-         "put that script in single quotes and write \"$PARAM_a\" in it"),
+         "drop the `sh -c '…'` around it, since a string already is a command line for `sh`; "
+         "or put that script in single quotes and write \"$PARAM_a\" in it"),
+        ("grid: {a: [1]}\ncommand: cd x && sh -c 'echo {a}'\n",
+         "its value as code; put that script in single quotes and write \"$PARAM_a\" in it"),
         ("grid: {a: [1]}\ncommand: [bash, -lc, 'echo {a}']\n", "{a} stands in a script for `bash`"),
         ("grid: {a: [1]}\ncommand: 'echo \"x'\n", "command: has a double quote that is never closed"),
         ("grid: {a: [1]}\nargs: flags\ncommand: for i in 1; do t $i; done\n",

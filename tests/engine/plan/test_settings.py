@@ -100,7 +100,7 @@ def test_commands_are_text_or_words():
         "python",
         "t.py",
         "3",
-        "0.001",
+        "1e-3",
         "true",
     )
     assert plan("command: |\n  cd x\n  python t.py\ngrid: {a: [1]}").command == "cd x\npython t.py\n"

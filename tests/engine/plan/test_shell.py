@@ -170,6 +170,43 @@ def test_where_a_value_would_be_code_it_is_refused_in_words(template: str, reaso
 
 
 @pytest.mark.parametrize(
+    ("placeholder", "advice"),
+    [
+        ("task_dir", 'write "$SWEEP_TASK_DIR"'), ("task", 'write "$SWEEP_TASK"'), ("index", 'write "$SWEEP_INDEX"'),
+        ("sweep_id", 'write "$SWEEP_ID"'), ("attempt", 'write "$SWEEP_ATTEMPT"'), ("params_file", 'write "$SWEEP_PARAMS_FILE"'),
+        ("lr", 'write "$PARAM_lr"'), ("opt.lr", 'write "$PARAM_opt_lr"'), ("a-b", 'add `env: {MY_A_B: "{a-b}"}`, '),
+        ("name", 'add `env: {MY_NAME: "{name}"}`, '),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("template", ["echo `date {}`", "sh -c 'echo {}'", "cd y && su me -c 'echo {}'"])
+def test_the_advice_names_the_right_variable(template: str, placeholder: str, advice: str):
+    with pytest.raises(ShellProblem) as problem:
+        compile_line(pieces_of(template.replace("{}", f"{{{placeholder}}}"), ("lr", "opt.lr", "a-b", "a_b")))
+    assert advice in problem.value.remedy
+    assert ("drop the `sh -c '…'` around it" in problem.value.remedy) == template.startswith("sh")
+
+
+def test_a_parameter_with_the_name_of_our_own_placeholder_has_its_own_variable():
+    with pytest.raises(ShellProblem, match=r'"\$PARAM_name"'):
+        compile_line(pieces_of("echo `date {name}`", ("name",)))
+
+
+@pytest.mark.parametrize(
+    ("template", "dropped"),
+    [
+        ("sh -c 'a {x}'", "sh -c"), ('/bin/bash -eu -c "a $HOME {x}"', "/bin/bash -eu -c"), ("sh -c {x}", "sh -c"),
+        ("sh -c 'a {x}' | cat", ""), ("sh -c 'a {x}' y", ""), ("su me -c 'a {x}'", ""),
+    ],
+)  # fmt: skip
+def test_a_needless_shell_is_told_to_go(template: str, dropped: str):
+    with pytest.raises(ShellProblem) as problem:
+        compiled(template)
+    assert problem.value.remedy.startswith(
+        f"drop the `{dropped} '…'` around it, since" if dropped else "put that"
+    )
+
+
+@pytest.mark.parametrize(
     "words",
     [
         ["bash", "-c", "echo {x}"],

@@ -174,7 +174,7 @@ def test_slips_in_rows_and_defaults_are_parameters_with_a_warning():
     ],
 )  # fmt: skip
 def test_unknown_keys_at_the_top_are_errors(key: str, meant: str):
-    message = refused(f"params: [{{x: 1}}]\n{key}: 3\n")
+    message = refused(f"params: [{{x: 1}}]\n{key}: 3\n").splitlines()[0]
     assert message == f'sweep.yaml:2: {key}: is unknown here; did you mean "{meant}"?'
 
 

@@ -33,7 +33,7 @@ from .helpers import params, plan, refused
 def test_values_are_what_the_user_wrote(written: str, value: object):
     found = params(plan(f"params:\n- x: {written}\n"))[0]["x"]
     assert found == value
-    assert type(found) is type(value)
+    assert isinstance(found, type(value))
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
