@@ -9,10 +9,12 @@ from typing import TypeVar
 
 import click
 
+from ...engine.command import missing_program
 from ...engine.ids import task_name
 from ...engine.plan import Overrides, PlanError, count_tasks, parse_duration, read_plan
 from ...engine.plan.model import Plan
 from ...engine.plan.runnable import why_not_runnable_here
+from ...engine.sources.registry import SourceError, parse_sources
 from .output import UserError, ask, data, data_json, is_terminal, say
 
 ASK_ABOVE = 10_000
@@ -146,8 +148,9 @@ def launch(
     if count_only:
         data(str(_read(lambda: count_tasks(path, overrides))))
         return 0
-    plan = _read(lambda: read_plan(path, overrides=overrides))
-    for warning in plan.warnings:
+    plan = _read(lambda: read_plan(path, overrides=overrides, check_source=_source_problem))
+    missing = missing_program(plan, str(Path.cwd()), os.environ.get("PATH", ""))
+    for warning in (*plan.warnings, *([missing] if missing else [])):
         say(f"spawn-tui: warning: {warning}")
     if dry_run:
         return _dry_run(plan, sources)
@@ -162,6 +165,15 @@ def launch(
         root, detach=detach, no_ui=no_ui or json_lines, json_lines=json_lines, readonly=options["readonly"],
         ascii_only=options["ascii"],
     )  # fmt: skip
+
+
+def _source_problem(text: str) -> str | None:
+    """Why a source that a file names cannot be used."""
+    try:
+        parse_sources((text,))
+    except SourceError as error:
+        return str(error)
+    return None
 
 
 T = TypeVar("T")
@@ -187,7 +199,6 @@ def create(
     """Check that the plan can run here, and write its sweep's directory. Raises `UserError`."""
     from ...engine.command import Renderer
     from ...engine.create import create_sweep
-    from ...engine.sources.registry import SourceError, parse_sources
 
     reason = why_not_runnable_here(plan)
     if reason:
@@ -274,7 +285,8 @@ def _dry_run(plan: Plan, sources: Sequence[str]) -> int:
     if reason:
         say(f"\nThis sweep could not be launched here: {reason}")
     where = ", ".join(sources or plan.sources) or "local"
-    say(f"\n{len(plan.tasks)} tasks on {where}; nothing was launched. The first would run:")
+    tasks = "1 task" if len(plan.tasks) == 1 else f"{len(plan.tasks)} tasks"
+    say(f"\n{tasks} on {where}; nothing was launched. The first would run:")
     try:
         renderer = Renderer(plan, sweep_id="SWEEP", project_dir=str(Path.cwd()), base_env=os.environ)
         directory = Path(DEFAULT_OUTPUT) / f"{plan.name}-YYYYMMDD-xxxxxx" / "attempts" / f"{task_name(0)}.1"

@@ -23,7 +23,7 @@ def test_a_sweep_that_succeeds(tmp_path: Path):
     assert "2 completed" in done.err
     root = sweep_root(tmp_path)
     assert (root / "tasks/task_001/stdout.log").read_text() == "rate 0.1\n"
-    assert (root / "tasks/task_002/stdout.log").read_text() == "rate 0.0001\n"
+    assert (root / "tasks/task_002/stdout.log").read_text() == "rate 1e-4\n"
 
 
 def test_the_tree_is_the_guides(tmp_path: Path):
