@@ -61,6 +61,10 @@ class LockHeld(Exception):
         self.path, self.holder = path, holder
 
 
+class LockDamaged(ValueError):
+    """The lock's file is not one; the text says what to do."""
+
+
 class LockLost(Exception):
     """Another engine has taken this sweep over; the one that finds this out must stop at once, without a word."""
 
@@ -146,7 +150,7 @@ class EngineLock:
 
 
 def read_holder(path: Path) -> Holder | None:
-    """Who holds the lock; None if nobody does. Raises `ValueError` for a file that is no lock."""
+    """Who holds the lock; None if nobody does. Raises `LockDamaged` for a file that is no lock."""
     try:
         text = path.read_text()
         beat_at = path.stat().st_mtime
@@ -157,4 +161,4 @@ def read_holder(path: Path) -> Holder | None:
         process = ProcessId(int(raw["pid"]), str(raw["start"]), str(raw["boot"]), str(raw["host"]))
         return Holder(process, beat_at)
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not an engine's lock ({error}); remove it if no engine runs") from None
+        raise LockDamaged(f"{path} is not an engine's lock ({error}); remove it if no engine runs") from None

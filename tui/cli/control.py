@@ -146,7 +146,7 @@ def resume(
     from .headless import follow
     from .launch import start
 
-    if viewer.holder() is not None and not take_over and (no_ui or json_lines):
+    if readable(viewer.holder) is not None and not take_over and (no_ui or json_lines):
         say(f"{viewer.sweep.id}: its engine runs already ({viewer.holder().describe()}); following it")  # type: ignore[union-attr]
         return follow(viewer.root, json_lines=json_lines)
     options = ctx.obj

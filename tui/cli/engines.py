@@ -10,7 +10,7 @@ from ...engine.control import post_request
 from ...engine.detached import EngineFailed, ensure_engine
 from ...engine.events import Verb
 from ...engine.viewer import Viewer
-from ...state.lock import LockHeld
+from ...state.lock import LockDamaged, LockHeld
 from .output import UserError
 
 ANSWER_LIMIT = 30.0
@@ -21,7 +21,7 @@ def start_engine(root: Path, *, take_over: bool = False) -> bool:
     """Start the sweep's engine as its own process unless one runs. Raises `UserError`."""
     try:
         return ensure_engine(root, take_over=take_over)
-    except (EngineFailed, LockHeld) as error:
+    except (EngineFailed, LockDamaged, LockHeld) as error:
         raise UserError(str(error), status=3) from None
 
 

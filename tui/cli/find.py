@@ -14,6 +14,7 @@ from ...state.documents import DocumentsDamaged
 from ...state.index import IndexEntry, SweepIndex
 from ...state.journal import JournalDamaged
 from ...state.layout import SweepLayout
+from ...state.lock import LockDamaged
 from .output import UserError
 
 T = TypeVar("T")
@@ -38,7 +39,12 @@ def sweep_argument(*, default: str | None = None) -> Callable[[Function], Functi
             word = click.get_current_context().meta.get(_WORD) or default
             if word is None:
                 raise click.UsageError("name a sweep: an id, a unique beginning of one, a name, or latest")
-            return function(*args, root=find_sweep(str(word)), **kwargs)
+            try:
+                root = find_sweep(str(word))
+            except UserError as error:
+                # A script that asks whether a sweep is complete must be able to tell "no such sweep" from a state.
+                raise UserError(str(error), 3 if kwargs.get("check_complete") else error.status) from None
+            return function(*args, root=root, **kwargs)
 
         return cast("Function", with_root)
 
@@ -106,7 +112,7 @@ def readable(load: Callable[[], T]) -> T:
 
     try:
         return load()
-    except (DocumentsDamaged, JournalDamaged, SnapshotError) as error:
+    except (DocumentsDamaged, JournalDamaged, LockDamaged, SnapshotError) as error:
         raise UserError(str(error), status=3) from None
     except OSError as error:
         raise UserError(f"{error.filename}: {error.strerror}", status=3) from None

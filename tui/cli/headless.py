@@ -17,7 +17,7 @@ from ...engine.summary import eta, summary
 from ...engine.sweep import FINAL, Sweep, SweepStatus, TaskState
 from ...engine.trouble import DiskTrouble
 from ...engine.viewer import Viewer
-from ...state.lock import LockHeld, LockLost
+from ...state.lock import LockDamaged, LockHeld, LockLost
 from .output import COMPLETED, NOTHING_LAUNCHED, SIGINT_STATUS, SOME_FAILED, UserError, data_json, say
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def run_here(root: Path, *, json_lines: bool = False, take_over: bool = False) -
         sweep = run_engine(
             root, take_over=take_over, listeners=[listen], on_signal=interrupts, on_start=started
         )
-    except LockHeld as error:
+    except (LockDamaged, LockHeld) as error:
         raise UserError(str(error)) from None
     except (LockLost, DiskTrouble) as error:
         raise UserError(str(error), status=SOME_FAILED) from None

@@ -15,6 +15,7 @@ from ...engine.plan import Overrides, PlanError, count_tasks, parse_duration, re
 from ...engine.plan.model import Plan
 from ...engine.plan.runnable import why_not_runnable_here
 from ...engine.sources.registry import SourceError, parse_sources
+from .find import all_entries
 from .output import UserError, ask, data, data_json, is_terminal, say
 
 ASK_ABOVE = 10_000
@@ -204,6 +205,7 @@ def create(
     if reason:
         raise UserError(reason)
     project = project or Path.cwd()
+    all_entries()  # a damaged index is told before anything is written
     try:
         specs = parse_sources(tuple(sources))
         # What cannot be rendered must not become a sweep.

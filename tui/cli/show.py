@@ -18,6 +18,7 @@ from ...state.documents import DocumentsDamaged
 from ...state.index import IndexEntry, SweepIndex
 from ...state.journal import JournalDamaged
 from ...state.layout import SweepLayout
+from ...state.lock import LockDamaged
 from .find import all_entries, readable, sweep_argument
 from .output import data, data_json, say
 from .table import print_table
@@ -36,7 +37,7 @@ _CHECK = {SweepStatus.COMPLETED: 0, SweepStatus.FAILED: 1, SweepStatus.CANCELLED
 def status(root: Path, as_json: bool, check_complete: bool) -> int:
     """Show the state of SWEEP (default: the latest)."""
     viewer = readable(lambda: Viewer(root))
-    state = viewer.status()
+    state = readable(viewer.status)
     if as_json:
         data_json(summary(viewer.sweep, state, root))
     elif not check_complete:
@@ -105,7 +106,8 @@ def list_sweeps(as_json: bool, rebuild: bool) -> int:
     for entry in all_entries():
         try:
             viewer = Viewer(Path(entry.directory))
-        except (OSError, DocumentsDamaged, SnapshotError, JournalDamaged) as error:
+            now = viewer.status()
+        except (OSError, DocumentsDamaged, SnapshotError, JournalDamaged, LockDamaged) as error:
             state = "missing" if isinstance(error, FileNotFoundError) else "damaged"
             if as_json:
                 data_json({"id": entry.id, "name": entry.name, "status": state, "counts": {}, "sources": [],
@@ -113,7 +115,6 @@ def list_sweeps(as_json: bool, rebuild: bool) -> int:
                            "reason": str(error)})  # fmt: skip
             rows.append([entry.id, state, "", "", "", _created(entry.created_at)])
             continue
-        now = viewer.status()
         if as_json:
             data_json(summary(viewer.sweep, now, viewer.root))
         c = counts(viewer.sweep)

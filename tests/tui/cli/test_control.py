@@ -202,3 +202,29 @@ def test_a_damaged_journal_is_told_with_file_and_line(folder: Path):
     done = spawn_tui("status", "latest", cwd=folder)
     assert done.status == 3
     assert "sweep.json" in done.err and "Traceback" not in done.err
+
+
+def test_a_damaged_index_stops_a_launch_before_anything_is_written(folder: Path, spawn_home: Path):
+    (folder / "sweep.yaml").write_text(QUICK)
+    (spawn_home / "index.json").write_text("{torn")
+    done = spawn_tui("launch", "sweep.yaml", "--no-ui", cwd=folder)
+    assert done.status == 2 and "--rebuild" in done.err and "Traceback" not in done.err
+    assert not (folder / "sweeps").exists()
+
+
+def test_a_damaged_lock_is_told_in_words(folder: Path):
+    viewer = detached(folder, SLOW)
+    wait_until(lambda: running(viewer, 2), "two running tasks")
+    lock = viewer.layout.lock
+    good = lock.read_bytes()
+    lock.write_text("garbage")
+    for words in (["status", "latest"], ["resume", "latest", "--no-ui"], ["pause", "latest"]):
+        done = spawn_tui(*words, cwd=folder)
+        assert done.status == 3 or words[0] == "resume", done
+        assert done.status != 0 and "engine.lock" in done.err and "Traceback" not in done.err
+    lock.write_bytes(good)
+
+
+def test_check_complete_of_no_sweep_is_an_error_of_its_own(folder: Path):
+    assert spawn_tui("status", "nosuch", "--check-complete", cwd=folder).status == 3
+    assert spawn_tui("status", "nosuch", cwd=folder).status == 2
