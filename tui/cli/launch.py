@@ -15,7 +15,6 @@ from ...engine.plan import Overrides, PlanError, count_tasks, parse_duration, re
 from ...engine.plan.model import Plan
 from ...engine.plan.runnable import why_not_runnable_here
 from ...engine.sources.registry import SourceError, parse_sources
-from .find import all_entries
 from .output import UserError, ask, data, data_json, is_terminal, say
 
 ASK_ABOVE = 10_000
@@ -200,6 +199,7 @@ def create(
     """Check that the plan can run here, and write its sweep's directory. Raises `UserError`."""
     from ...engine.command import Renderer
     from ...engine.create import create_sweep
+    from .find import all_entries
 
     reason = why_not_runnable_here(plan)
     if reason:
