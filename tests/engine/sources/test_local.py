@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -117,7 +118,8 @@ def place(tmp_path: Path) -> Iterator[Place]:
     while left := search("SWEEP_TOKEN", tokens).tagged:
         for pids in left.values():
             for pid in pids:
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it ended since it was seen
+                    os.kill(pid, signal.SIGKILL)
     while True:  # what the test did not wait for
         try:
             os.waitpid(-1, 0)
