@@ -82,6 +82,11 @@ def missing_program(plan: Plan, project_dir: str, path: str) -> str | None:
     return None if os.access(file, os.X_OK) else f"{program}: is not executable; chmod +x {shlex.quote(file)}"
 
 
+def token(sweep_id: str, task: str, attempt: int) -> str:
+    """The name of one attempt, the same everywhere: `SWEEP_TOKEN` of its processes, the tag of its instance."""
+    return f"{sweep_id}.{task}.{attempt}"
+
+
 class Renderer:
     """Renders the tasks of one plan. What all tasks share is worked out once, so that one task costs
     microseconds.
@@ -112,12 +117,20 @@ class Renderer:
         self._check_sizes()
 
     def render(
-        self, index: int, *, task_dir: str, attempt: int, previous_dir: str | None, source: str
+        self,
+        index: int,
+        *,
+        task_dir: str,
+        attempt: int,
+        source: str,
+        previous_dir: str | None = None,
+        project: str | None = None,
     ) -> Invocation:
         """What attempt `attempt` (from 1) of the task at `index` (from 0) executes.
 
         `task_dir` is the attempt's own directory, `previous_dir` that of the attempt before it, if there was
-        one. Raises PlanError if the plan has no command that can run here.
+        one, `project` the project's directory where it runs (None: as at home). May be called from any thread.
+        Raises PlanError if the plan has no command that can run here.
         """
         task = self._plan.tasks[index]
         params = task.params
@@ -160,7 +173,7 @@ class Renderer:
         env["SWEEP_TASK"] = name
         env["SWEEP_TASK_DIR"] = task_dir
         env["SWEEP_ATTEMPT"] = number
-        env["SWEEP_TOKEN"] = f"{self._sweep_id}.{name}.{number}"
+        env["SWEEP_TOKEN"] = token(self._sweep_id, name, attempt)
         env["SWEEP_SOURCE"] = source
         if previous_dir is not None:
             env["SWEEP_PREVIOUS_DIR"] = previous_dir
@@ -171,7 +184,7 @@ class Renderer:
             files[PARAMS_FILE] = json.dumps(params, ensure_ascii=False, indent=2) + "\n"
             env["SWEEP_PARAMS_FILE"] = f"{task_dir}/{PARAMS_FILE}"
         argv = self._argv(look, self._extra(task, texts, task_dir))
-        workdir = self._project_dir
+        workdir = self._project_dir if project is None else project
         if self._workdir is not None:
             workdir = posixpath.normpath(posixpath.join(workdir, self._workdir(look)))
         return Invocation(argv, env, workdir, files)

@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Protocol
 
 from ..state.disk import Disk
 from ..state.process import host_name
 from ..state.requests import RequestFile, new_request_id, pending
 from . import events as ev
-from .command import Renderer
+from .command import Renderer, token
 from .control import take
 from .decide import decide, is_idle
 from .ids import task_name
@@ -41,7 +42,7 @@ class Lock(Protocol):
 class HomeWriter(Protocol):
     """What the engine asks of the readable tree (`Home`)."""
 
-    def prepare(self, index: int, number: int, files: Mapping[str, str]) -> None: ...
+    def prepare(self, index: int, number: int) -> None: ...
     def repair(self, sweep: Sweep) -> None: ...
     def record(self, sweep: Sweep, records: Sequence[ev.Record]) -> None: ...
     def refresh(self, sweep: Sweep) -> None: ...
@@ -204,7 +205,7 @@ class Engine:
         match event:
             case ev.Launching():
                 jobs = [self._job(ref, event.source) for ref in event.attempts]
-                self.sources[event.source].launch(event.batch, jobs)
+                self.sources[event.source].launch(event.batch, jobs, limit=len(jobs))
             case ev.Cancelling():
                 self.sources[event.source].cancel(event.attempts, force=event.force)
             case _:
@@ -249,18 +250,15 @@ class Engine:
         name = task_name(ref.task)
         layout = self.store.layout
         directory = layout.attempt(name, ref.attempt)
-        previous = str(layout.attempt(name, ref.attempt - 1)) if ref.attempt > 1 else None
-        call = self.renderer.render(
-            ref.task, task_dir=str(directory), attempt=ref.attempt, previous_dir=previous, source=source
-        )
+        attempts = self.sweep.tasks[ref.task].attempts
         if prepare:
-            self.home.prepare(ref.task, ref.attempt, call.files)
+            self.home.prepare(ref.task, ref.attempt)
         return Job(
             ref,
-            call.env["SWEEP_TOKEN"],
+            token(self.sweep.id, name, ref.attempt),
+            attempts[ref.attempt - 1].batch,
             directory,
-            call.argv,
-            call.env,
-            call.workdir,
+            partial(self.renderer.render, ref.task, attempt=ref.attempt, source=source),
             self.store.plan.timeout,
+            attempts[ref.attempt - 2].source if ref.attempt > 1 else None,
         )

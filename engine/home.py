@@ -55,7 +55,7 @@ class Home:
         _write(layout.runner, Path(__file__).with_name("runner.sh").read_bytes())
         _write(layout.config, config_text)
 
-    def prepare(self, index: int, number: int, files: Mapping[str, str]) -> None:
+    def prepare(self, index: int, number: int) -> None:
         """Make the directory of an attempt that is about to be launched, and point the task's link to it.
 
         May be done again for the same attempt. Raises `OSError`.
@@ -69,8 +69,6 @@ class Home:
         except FileExistsError:
             Path(f"{path}/{RESULTS}").mkdir(mode=DIR_MODE, exist_ok=True)
         _write(f"{path}/{PARAMS}", to_yaml(self._plan.tasks[index].params).encode())
-        for file_name, text in files.items():
-            _write(f"{path}/{file_name}", text.encode())
         self._link(name, number)
 
     def _link(self, name: str, number: int) -> None:
@@ -113,7 +111,7 @@ class Home:
             for attempt in task.attempts:
                 if attempt.state in ENDED:
                     directory = f"{self._attempts}/{task_name(task.index)}.{attempt.number}"
-                    if os.path.exists(directory) and not os.path.exists(f"{directory}/{STATUS}"):  # noqa: PTH110
+                    if os.path.exists(directory) and not _has_text(f"{directory}/{STATUS}"):  # noqa: PTH110
                         self._write_status(task, attempt)
 
     def refresh(self, sweep: Sweep) -> None:
@@ -312,6 +310,14 @@ def _names(tasks: tuple[int, ...]) -> str:
     if len(tasks) <= 3:
         return ", ".join(task_name(task) for task in tasks)
     return f"{len(tasks)} tasks"
+
+
+def _has_text(path: str) -> bool:
+    """Whether the file is there and its writer was not killed between making it empty and filling it."""
+    try:
+        return os.stat(path).st_size > 0  # noqa: PTH116
+    except FileNotFoundError:
+        return False
 
 
 def _write(path: str | Path, data: bytes) -> None:

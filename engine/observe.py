@@ -53,6 +53,8 @@ class SawNothing:
     task: int
     attempt: int
     message: str = ""
+    source_fault: bool = False
+    """Whether the source is to blame (no such partition, a full disk there): the task is tried elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,50 @@ class SourceBack:
     """The source answers: said with its first answer ever, and with the first after it was away."""
 
 
-Observation: TypeAlias = SawRunning | SawEnd | SawNothing | CannotTell | SourceAway | SourceBack
+@dataclass(frozen=True, slots=True)
+class SourceRefused:
+    """The source answered and will not serve us, however long we wait: an unknown host key, a refused login, no such
+    partition, a project that differs. `reason` says the cause and the remedy.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SawWithdrawn:
+    """The attempt had not begun and never will: its claim was revoked because a withdrawal asked for it."""
+
+    task: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class SawWaiting:
+    """`count` attempts of this batch wait in the source's own queue; `reason` in the scheduler's words (Resources)."""
+
+    batch: str
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SawHealth:
+    """How the source feels: percentages of its machine, load per core; None where nobody can say.
+
+    `queue` in words of a scheduler: `12 running, 340 waiting`.
+    """
+
+    cpu: float | None = None
+    memory: float | None = None
+    disk: float | None = None
+    load: float | None = None
+    queue: str = ""
+
+
+Observation: TypeAlias = (
+    SawRunning | SawEnd | SawNothing | SawWithdrawn | SawWaiting | SawHealth | CannotTell | SourceAway | SourceBack
+    | SourceRefused
+)  # fmt: skip
 
 
 def interpret(sweep: Sweep, source: str, observations: Iterable[Observation]) -> list[ev.Event]:
@@ -115,6 +160,8 @@ def interpret(sweep: Sweep, source: str, observations: Iterable[Observation]) ->
                 if away:
                     out.append(ev.SourceReachable(source))
                 away = False
+            case SawWithdrawn() | SawWaiting() | SawHealth() | SourceRefused():
+                raise NotImplementedError(type(seen).__name__)
     out += [ev.Unknown(tuple(refs), reason) for reason, refs in unknown.items()]
     for key in ends:
         running.pop(key, None)  # it came and went between two looks: its end says it all

@@ -25,7 +25,7 @@ from .engine import Engine, HomeWriter, Listener
 from .home import Home
 from .plan.model import Plan
 from .sources.attempt import require_room
-from .sources.base import Source
+from .sources.base import Source, SourceContext
 from .sources.registry import SourceSpec, make_source
 from .store import SweepStore
 from .sweep import Sweep
@@ -41,7 +41,7 @@ class Parts:
     """What an engine is made of besides itself; the crash suite puts in parts that stop in the middle."""
 
     disk: Callable[[], LocalDisk] = LocalDisk
-    source: Callable[[SourceSpec, SweepLayout], Source] = make_source
+    source: Callable[[SourceSpec, SourceContext], Source] = make_source
     home: Callable[[SweepLayout, Plan], HomeWriter] = Home
 
 
@@ -82,6 +82,11 @@ class Waker:
         if readable:
             with suppress(BlockingIOError):  # another reader emptied it
                 os.read(self._read, 4096)
+
+    def wake(self) -> None:
+        """End the wait; may be called from any thread, also after `close`."""
+        with suppress(OSError):  # a full pipe wakes as well; a closed one has nobody to wake
+            os.write(self._write, b"w")
 
     def close(self) -> None:
         signal.set_wakeup_fd(self._old_fd)
@@ -142,8 +147,12 @@ def _run_locked(
     clock = SteadyClock()
     store, mended = SweepStore.open(layout.root, disk, clock=lambda: clock(), check=lock.check)
     clock = SteadyClock(store.sweep.updated_at)
+    waker = Waker()
+    context = SourceContext(layout, store.sweep.id, Path(store.sweep.project), waker.wake)
     sources = {
-        state.name: parts.source(SourceSpec(state.name, state.kind, state.slots, dict(state.options)), layout)
+        state.name: parts.source(
+            SourceSpec(state.name, state.kind, state.slots, dict(state.options)), context
+        )
         for state in store.sweep.sources.values()
     }
     renderer = Renderer(
@@ -151,7 +160,6 @@ def _run_locked(
     )
     home = parts.home(layout, store.plan)
     engine = Engine(store, sources, lock, home, renderer, disk, clock, listeners=listeners)
-    waker = Waker()
     probe = Probe(layout.logs)
     arrived: list[int] = []
     handlers = _catch(arrived) if on_signal is not None else {}

@@ -1,36 +1,63 @@
 """What every source can do. A new kind of source is one file here and one line in `registry.py`.
 
-A source never changes the sweep. It is asked in batches (`launch`, `cancel`, `adopt`), answers none of them itself, and
-tells what it saw when polled. No call may block for long: a source that talks to another machine does so in a thread
-of its own and hands over what came back at the next `poll`.
+A source never changes the sweep. It is asked in batches (`launch`, `cancel`, `adopt`, …), answers none of them itself,
+and tells what it saw when polled. No call may block for long: a source that talks to another machine does so in a
+thread of its own (`remote.py`), hands over what came back at the next `poll`, and calls `wake` when there is something.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ...state.layout import SweepLayout
+from ..command import Invocation
 from ..events import Ref
 from ..observe import Observation
+
+
+class Render(Protocol):
+    """Makes what an attempt executes, for the place it shall run at. Raises `PlanError`."""
+
+    def __call__(
+        self, *, task_dir: str, project: str | None = None, previous_dir: str | None = None
+    ) -> Invocation:
+        """`task_dir`: the attempt's own directory there; `project`: the project's there (None: as at home);
+        `previous_dir`: the directory of the attempt before it, if it can be read there.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """One attempt, ready to be launched anywhere.
 
-    `directory` is the attempt's own directory at home; `env` is what the task gets besides its source's environment;
-    `timeout` in seconds, None for none.
+    `directory` is the attempt's own directory at home, where its claim, logs and outcome are, or will be collected to;
+    it exists. `batch` names the launch it belongs to; `timeout` in seconds, None for none.
     """
 
     ref: Ref
     token: str
+    batch: str
     directory: Path
-    argv: tuple[str, ...]
-    env: Mapping[str, str]
-    workdir: str
+    render: Render
     timeout: float | None = None
+    previous_source: str | None = None
+    """Where the attempt before this one ran (the attempt numbered one less), if there was one."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceContext:
+    """What a source may know of the sweep it works for."""
+
+    layout: SweepLayout
+    sweep_id: str
+    project: Path
+    """The project's directory at home, absolute."""
+    wake: Callable[[], None] = lambda: None
+    """Call it from any thread when there is something to poll."""
 
 
 class Source(Protocol):
@@ -40,14 +67,28 @@ class Source(Protocol):
     outlives_host: bool
     """Whether its attempts live on when this machine loses power; then their launch is synced to disk first."""
 
-    def launch(self, batch: str, jobs: Sequence[Job]) -> None:
-        """Start these attempts; their launch is in the journal. Harmless if some were launched before."""
+    def launch(self, batch: str, jobs: Sequence[Job], *, limit: int) -> None:
+        """Start these attempts; their launch is in the journal. Harmless if some were launched before.
+
+        At most `limit` of the batch may run at once: only a source with a queue of its own gets more jobs than that.
+        """
+        ...
+
+    def limit(self, batch: str, count: int) -> None:
+        """From now on at most `count` attempts of this batch may run at once (sources with a queue of their own)."""
+        ...
+
+    def withdraw(self, attempts: Sequence[Ref]) -> None:
+        """Take back those that have not begun (sources with a queue): claim first, then leave the queue.
+
+        For each, a later `poll` says `SawWithdrawn`, or what else became of it.
+        """
         ...
 
     def cancel(self, attempts: Sequence[Ref], *, force: bool) -> None:
         """End these attempts: TERM, then KILL after the grace period; with `force` KILL at once.
 
-        The cancel is in the journal. An attempt counts as ended only when `poll` says so.
+        The cancel is in the journal, or the attempt was given up. It counts as ended only when `poll` says so.
         """
         ...
 

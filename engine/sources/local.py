@@ -71,6 +71,11 @@ _DEFAULTS = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signa
 """Signals that are not ignored in a task because they are in Python, or in whoever started us."""
 
 
+def limit_of(job: Job) -> str:
+    """The runner's TIMEOUT argument: seconds, 0 for none."""
+    return f"{job.timeout:.3f}".rstrip("0").rstrip(".") if job.timeout else "0"
+
+
 @dataclass(slots=True)
 class _Live:
     """An attempt that is, or may be, alive."""
@@ -136,9 +141,15 @@ class LocalSource:
 
     # --- what the engine asks ------------------------------------------------------------------------------------
 
-    def launch(self, batch: str, jobs: Sequence[Job]) -> None:
+    def launch(self, batch: str, jobs: Sequence[Job], *, limit: int) -> None:
         for job in jobs:
             self._launch(job)
+
+    def limit(self, batch: str, count: int) -> None:
+        """There is no queue here: what is launched runs."""
+
+    def withdraw(self, attempts: Sequence[Ref]) -> None:
+        """There is no queue here: nothing waits that could be taken back."""
 
     def cancel(self, attempts: Sequence[Ref], *, force: bool) -> None:
         now = self._monotonic()
@@ -224,13 +235,17 @@ class LocalSource:
     # --- starting ------------------------------------------------------------------------------------------------
 
     def _launch(self, job: Job) -> None:
-        limit = f"{job.timeout:.3f}".rstrip("0").rstrip(".") if job.timeout else "0"
-        argv = ["sh", self._runner, str(job.directory), limit, job.workdir, *job.argv]
+        directory = str(job.directory)
+        previous = f"{directory.rpartition('.')[0]}.{job.ref.attempt - 1}" if job.ref.attempt > 1 else None
         try:
+            call = job.render(task_dir=directory, previous_dir=previous)
+            for name, text in call.files.items():
+                (job.directory / name).write_bytes(text.encode())
+            argv = ["sh", self._runner, directory, limit_of(job), call.workdir, *call.argv]
             pid = os.posix_spawn(
                 "/bin/sh",
                 argv,
-                {**self._environment, **job.env},
+                {**self._environment, **call.env},
                 file_actions=_STDIO_NULL,
                 setsid=True,
                 setsigmask=(),
@@ -387,7 +402,7 @@ class LocalSource:
         elif outcome.flag == "workdir":
             failure, message = (
                 "launch_failed",
-                f"cannot enter {job.workdir}: {last_line(job.directory / STDERR)}",
+                f"cannot enter its working directory: {last_line(job.directory / STDERR)}",
             )
         elif 128 < code <= 128 + 64:
             signum = code - 128

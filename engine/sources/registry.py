@@ -10,8 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from ...state.layout import SweepLayout
-from .base import Source
+from .base import Source, SourceContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +28,13 @@ class SourceError(ValueError):
     """A source that cannot be used as it was written; the text says what would be right."""
 
 
-Make = Callable[[SourceSpec, SweepLayout], Source]
+Make = Callable[[SourceSpec, SourceContext], Source]
 
 
-def _local(spec: SourceSpec, layout: SweepLayout) -> Source:
+def _local(spec: SourceSpec, context: SourceContext) -> Source:
     from .local import LocalSource
 
-    return LocalSource(spec.name, layout.runner)
+    return LocalSource(spec.name, context.layout.runner)
 
 
 KINDS: dict[str, Make] = {"local": _local}
@@ -86,8 +85,8 @@ def _unique(name: str, specs: list[SourceSpec]) -> str:
     return next(f"{name}-{n}" for n in range(2, len(specs) + 3) if f"{name}-{n}" not in taken)
 
 
-def make_source(spec: SourceSpec, layout: SweepLayout) -> Source:
+def make_source(spec: SourceSpec, context: SourceContext) -> Source:
     """Raises `SourceError` if this version has no such kind."""
     if spec.kind not in KINDS:
         raise SourceError(f"source {spec.name}: this version knows no kind {spec.kind!r}")
-    return KINDS[spec.kind](spec, layout)
+    return KINDS[spec.kind](spec, context)

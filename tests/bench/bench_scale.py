@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,14 +29,17 @@ class EmptySource:
 
         self.name, self._end, self._news = name, SawEnd, []
 
-    def launch(self, batch: str, jobs: Sequence) -> None:
+    def launch(self, batch: str, jobs: Sequence, *, limit: int) -> None:
         self._news += [self._end(*job.ref, exit_code=0) for job in jobs]
+
+    def limit(self, batch: str, count: int) -> None: ...
+    def withdraw(self, attempts: Sequence) -> None: ...
 
     def cancel(self, attempts: Sequence, *, force: bool) -> None:
         raise AssertionError
 
     def adopt(self, jobs: Sequence, *, running: frozenset, cancelling: frozenset) -> None:
-        self.launch("", jobs)
+        self.launch("", jobs, limit=0)
 
     def poll(self, now: float) -> list:
         news, self._news = self._news, []
@@ -50,7 +53,7 @@ class EmptySource:
 
 
 class NoHome:
-    def prepare(self, index: int, number: int, files: Mapping[str, str]) -> None: ...
+    def prepare(self, index: int, number: int) -> None: ...
     def repair(self, sweep: object) -> None: ...
     def record(self, sweep: object, records: object) -> None: ...
     def refresh(self, sweep: object) -> None: ...

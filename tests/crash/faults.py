@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from spawn_tui.engine.home import Home
 from spawn_tui.engine.observe import Observation
 from spawn_tui.engine.plan.model import Plan
 from spawn_tui.engine.run import Parts
-from spawn_tui.engine.sources.base import Job
+from spawn_tui.engine.sources.base import Job, SourceContext
 from spawn_tui.engine.sources.local import LocalSource
 from spawn_tui.engine.sources.registry import SourceSpec
 from spawn_tui.engine.sweep import Sweep
@@ -90,14 +90,14 @@ def _write(path: Path, data: bytes, how: int) -> None:
 class FaultySource(LocalSource):
     """Points around every call, between two launches of a batch, and between seeing something and telling it."""
 
-    def __init__(self, trigger: Trigger, spec: SourceSpec, layout: SweepLayout, **times: float) -> None:
-        super().__init__(spec.name, layout.runner, **times)
+    def __init__(self, trigger: Trigger, spec: SourceSpec, context: SourceContext, **times: float) -> None:
+        super().__init__(spec.name, context.layout.runner, **times)
         self._trigger = trigger
 
-    def launch(self, batch: str, jobs: Sequence[Job]) -> None:
+    def launch(self, batch: str, jobs: Sequence[Job], *, limit: int) -> None:
         self._trigger.point()
         for job in jobs:
-            super().launch(batch, [job])
+            super().launch(batch, [job], limit=limit)
             self._trigger.point()
 
     def cancel(self, attempts: Sequence[ev.Ref], *, force: bool) -> None:
@@ -126,9 +126,9 @@ class FaultyHome(Home):
         super().__init__(layout, plan)
         self._trigger = trigger
 
-    def prepare(self, index: int, number: int, files: Mapping[str, str]) -> None:
+    def prepare(self, index: int, number: int) -> None:
         self._trigger.point()
-        super().prepare(index, number, files)
+        super().prepare(index, number)
         self._trigger.point()
 
     def record(self, sweep: Sweep, records: Sequence[ev.Record]) -> None:  # type: ignore[override]
@@ -175,6 +175,6 @@ def parts(layer: str = "", at: int = 0, number: int = signal.SIGKILL, **times: f
     rest = trigger if layer == "source" else calm
     return Parts(
         disk=lambda: FaultyDisk(disk),
-        source=lambda spec, layout: FaultySource(rest, spec, layout, **times),
+        source=lambda spec, context: FaultySource(rest, spec, context, **times),
         home=lambda layout, plan: FaultyHome(rest, layout, plan),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -101,7 +101,7 @@ class Life:
 
     # --- the readable tree ---------------------------------------------------------------------------------------
 
-    def prepare(self, index: int, number: int, files: Mapping[str, str]) -> None:
+    def prepare(self, index: int, number: int) -> None:
         self.cross("prepare")
         self.world.disk.take_room(40)
 

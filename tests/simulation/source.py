@@ -88,7 +88,7 @@ class SimSource:
 
     # --- what the engine asks ------------------------------------------------------------------------------------
 
-    def launch(self, batch: str, jobs: Sequence[Job]) -> None:
+    def launch(self, batch: str, jobs: Sequence[Job], *, limit: int) -> None:
         for job in jobs:
             self._hands.cross("launch")
             self._may_launch(self.name, job.ref, False)
@@ -97,6 +97,12 @@ class SimSource:
             if self._host.reachable:
                 self._send(known)
         self._hands.cross("launched")
+
+    def limit(self, batch: str, count: int) -> None:
+        """No queue here."""
+
+    def withdraw(self, attempts: Sequence[Ref]) -> None:
+        """No queue here."""
 
     def cancel(self, attempts: Sequence[Ref], *, force: bool) -> None:
         for ref in attempts:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import spawn_tui.engine.run
+from spawn_tui.engine.command import Invocation
 from spawn_tui.engine.events import Ref
 from spawn_tui.engine.observe import CannotTell, Observation, SawEnd, SawNothing, SawRunning
 from spawn_tui.engine.sources import local
@@ -47,7 +48,8 @@ class Place:
         directory = self.base / f"task.{self.count}"
         directory.mkdir()
         token = f"{self.base.parent.name}.{self.base.name}.task_{self.count}.1"
-        job = Job(Ref(self.count, 1), token, directory, argv, {"SWEEP_TOKEN": token, **env}, workdir, timeout)
+        call = Invocation(argv, {"SWEEP_TOKEN": token, **env}, workdir)
+        job = Job(Ref(self.count, 1), token, "b1", directory, lambda **_: call, timeout)
         self.count += 1
         return job
 
@@ -55,7 +57,7 @@ class Place:
         return self.job("sh", "-c", script, **options)  # type: ignore[arg-type]
 
     def launch(self, *jobs: Job) -> None:
-        self.source.launch("b1", jobs)
+        self.source.launch("b1", jobs, limit=len(jobs))
 
     def launch_begun(self, script: str, **options: float) -> Job:
         """Launch a shell script, and wait until it writes its first line: it must."""
@@ -67,7 +69,7 @@ class Place:
     def wait_for_output(self, job: Job, text: str = "") -> None:
         log = job.directory / "stdout.log"
         wait_until(
-            lambda: log.exists() and log.read_text() and text in log.read_text(), f"{text!r} of {job.argv}"
+            lambda: log.exists() and log.read_text() and text in log.read_text(), f"{text!r} of {job.token}"
         )
 
     def poll(self) -> None:
@@ -83,7 +85,7 @@ class Place:
                 if isinstance(seen, SawEnd | SawNothing) and (seen.task, seen.attempt) == job.ref
             ]  # fmt: skip
 
-        wait_until(told, f"the end of {job.argv}")
+        wait_until(told, f"the end of {job.token}")
         assert not living(job), "told as ended while it lives"
         return told()[0]
 
