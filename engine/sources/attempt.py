@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,10 @@ from pathlib import Path
 from ...state.disk import FILE_MODE
 from ...state.layout import CLAIM, EXIT, TIMED_OUT
 from ...state.process import ProcessId, myself
+from ..events import FailureKind, Ref
+from ..observe import SawEnd
 
+_SHELL_PREFIX = re.compile(r"^(\S*(runner|start)\.sh: ((line )?\d+: )?)+")
 _REVOKED = "revoked"
 
 
@@ -41,10 +46,15 @@ def read_claim(directory: Path) -> Claim | None:
         at = path.stat().st_mtime
     except (FileNotFoundError, NotADirectoryError):
         return None
+    return (
+        parse_claim(text, at) if text.endswith("\n") or text.startswith(_REVOKED) else Claim(None, False, at)
+    )
+
+
+def parse_claim(text: str, at: float) -> Claim:
+    """The claim file's line; `at`: when it was made, in seconds since 1970."""
     if text.startswith(_REVOKED):
         return Claim(None, True, at)
-    if not text.endswith("\n"):
-        return Claim(None, False, at)
     try:
         return Claim(ProcessId.parse(text), False, at)
     except ValueError:
@@ -96,10 +106,69 @@ def read_outcome(directory: Path) -> Outcome | None:
         at = path.stat().st_mtime
     except (FileNotFoundError, NotADirectoryError):
         return None
+    return parse_outcome(text, read_timed_out(directory), at) if text.endswith("\n") else None
+
+
+def parse_outcome(text: str, timed_out: str | None, at: float) -> Outcome | None:
+    """The exit file's line, or None if it is torn."""
     words = text.split()
-    if not text.endswith("\n") or len(words) != 3 or words[2] != "end" or not words[0].isdigit():
+    if len(words) != 3 or words[2] != "end" or not words[0].isdigit():
         return None
-    return Outcome(int(words[0]), words[1], read_timed_out(directory), at)
+    return Outcome(int(words[0]), words[1], timed_out, at)
+
+
+def end_of(
+    ref: Ref,
+    outcome: Outcome,
+    *,
+    complaint: str,
+    stopped: bool = False,
+    started_at: float | None = None,
+    ended_at: float | None = None,
+) -> SawEnd:
+    """What an outcome says, in the engine's words.
+
+    `complaint`: the last line of its stderr; `stopped`: whether a TERM or KILL of ours was sent before its end.
+    """
+    code = outcome.code
+    failure: FailureKind | None = None
+    number: int | None = None
+    message = ""
+    if outcome.timed_out is not None and (code != 0 or outcome.flag == "term"):
+        failure, message = "timeout", too_long(outcome.timed_out)
+    elif outcome.flag == "workdir":
+        failure, message = "launch_failed", f"cannot enter its working directory: {complaint}"
+    elif 128 < code <= 128 + 64:
+        number = code - 128
+        message = f"ended by {killed_by(number, stopped=stopped)}"
+    elif code != 0:
+        # The shell that did not find the program speaks of the runner's line, which means nothing to a person.
+        message = _SHELL_PREFIX.sub("", complaint)
+    return SawEnd(
+        *ref,
+        exit_code=code,
+        signal=number,
+        failure=failure,
+        message=message,
+        stopped=stopped and (outcome.flag == "term" or code != 0),
+        started_at=started_at,
+        ended_at=ended_at,
+    )
+
+
+def killed_by(number: int, *, stopped: bool) -> str:
+    """The signal's name, with what KILL often means when it was not ours."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    if number == signal.SIGKILL and not stopped:
+        name += "; often the machine had no memory left"
+    return name
+
+
+def too_long(limit: str) -> str:
+    return f"ran longer than its timeout of {limit} s" if limit else "ran longer than its timeout"
 
 
 def read_timed_out(directory: Path) -> str | None:

@@ -11,7 +11,6 @@ ends normally may leave a service in a session of its own behind (an uploader, a
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 import time
@@ -32,11 +31,13 @@ from ...state.process import (
     search,
     start_time,
 )
-from ..events import FailureKind, Ref
+from ..events import Ref
 from ..observe import CannotTell, Observation, SawEnd, SawNothing, SawRunning
 from .attempt import (
     Claim,
     Outcome,
+    end_of,
+    killed_by,
     last_line,
     read_claim,
     read_outcome,
@@ -44,6 +45,7 @@ from .attempt import (
     require_room,
     retract,
     revoke,
+    too_long,
 )
 from .base import Job
 
@@ -58,7 +60,6 @@ STUBBORN = 2.0
 """Seconds after which a KILL is sent again, and what does not die of it is told."""
 
 _CLAIM_LOST, _NO_EXIT_FILE = 121, 122
-_SHELL_PREFIX = re.compile(r"^\S*runner\.sh: (line )?\d+: ")
 _unclaimed: dict[int, int] = {}
 """Children of this process that another local source reaped: pid → exit code."""
 _STDIO_NULL = [
@@ -312,7 +313,7 @@ class LocalSource:
         elif code == _CLAIM_LOST:
             self._lost_claim(live)
         elif code < 0:
-            message = f"its runner was ended by {_killed_by(-code, live)}"
+            message = f"its runner was ended by {killed_by(-code, stopped=live.stop_sent)}"
             self._died(
                 live, message, SawEnd(*live.job.ref, signal=-code, message=message, stopped=live.stop_sent)
             )
@@ -386,37 +387,17 @@ class LocalSource:
         """The runner left no exit status; `end`: what is known, unless the timeout explains it."""
         ref, limit = live.job.ref, read_timed_out(live.job.directory)
         if limit is not None:
-            end = SawEnd(*ref, failure="timeout", message=_too_long(limit), stopped=live.stop_sent)
+            end = SawEnd(*ref, failure="timeout", message=too_long(limit), stopped=live.stop_sent)
         elif end is None:
             end = SawEnd(*ref, failure="source_lost", message=message, stopped=live.stop_sent)
         self._close(live, end, search=True)
 
     def _end_by_outcome(self, live: _Live, outcome: Outcome) -> SawEnd:
-        job, code = live.job, outcome.code
-        failure: FailureKind | None = None
-        signum: int | None = None
-        message = ""
-        stopped = live.stop_sent and (outcome.flag == "term" or code != 0)
-        if outcome.timed_out is not None and (code != 0 or outcome.flag == "term"):
-            failure, message = "timeout", _too_long(outcome.timed_out)
-        elif outcome.flag == "workdir":
-            failure, message = (
-                "launch_failed",
-                f"cannot enter its working directory: {last_line(job.directory / STDERR)}",
-            )
-        elif 128 < code <= 128 + 64:
-            signum = code - 128
-            message = f"ended by {_killed_by(signum, live)}"
-        elif code != 0:
-            # The shell that did not find the program speaks of the runner's line, which means nothing to a person.
-            message = _SHELL_PREFIX.sub("", last_line(job.directory / STDERR))
-        return SawEnd(
-            *job.ref,
-            exit_code=code,
-            signal=signum,
-            failure=failure,
-            message=message,
-            stopped=stopped,
+        return end_of(
+            live.job.ref,
+            outcome,
+            complaint=last_line(live.job.directory / STDERR) if outcome.code else "",
+            stopped=live.stop_sent,
             ended_at=None if live.child else outcome.at,
         )
 
@@ -556,17 +537,3 @@ def _kill_group(group: int, number: int) -> None:
 def _kill(pid: int, number: int) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
-
-
-def _killed_by(number: int, live: _Live) -> str:
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = f"signal {number}"
-    if number == signal.SIGKILL and not live.stop_sent:
-        name += "; often the machine had no memory left"
-    return name
-
-
-def _too_long(limit: str) -> str:
-    return f"ran longer than its timeout of {limit} s" if limit else "ran longer than its timeout"

@@ -1,0 +1,215 @@
+"""What the sources on other machines share: a thread that talks, orders that survive a dropped connection, news.
+
+The engine's calls only leave orders. The thread carries them out in turn, asks how things stand, and hands over what
+it saw at the next `poll`. An order that met a dead connection stays and is carried out when the machine answers again:
+each is written so that doing it twice does no harm. Nothing here frees a slot: only an end that was seen does.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..events import Ref
+from ..observe import Observation, SawNothing, SourceAway, SourceBack, SourceRefused
+from ..remote.area import AreaError
+from ..remote.host import HostAway, HostRefused
+from .base import Job, SourceContext
+
+FIRST_PAUSE, LAST_PAUSE = 1.0, 30.0
+"""Seconds between two tries to reach a machine that does not answer: doubled from the first to the last."""
+REFUSED_PAUSE = 60.0
+"""Seconds until a machine that refused us is asked again: somebody may have mended it."""
+CLOSE_LIMIT = 3.0
+"""Seconds `close` waits for the thread; it holds nothing that could be lost."""
+
+
+@dataclass(slots=True)
+class _Order:
+    do: Callable[[], None]
+    jobs: Sequence[Job] = ()
+    """Of a launch."""
+    tried: bool = False
+
+
+class RemoteSource(ABC):
+    """See `Source`. A kind fills in the abstract methods; all of them run in the source's thread, one at a time.
+
+    They raise `HostAway`, `HostRefused` and `AreaError`; anything else is a fault of the program and is raised by the
+    next `poll`.
+    """
+
+    outlives_host = True
+
+    def __init__(self, name: str, context: SourceContext) -> None:
+        self.name = name
+        self.context = context
+        self._orders: deque[_Order] = deque()
+        self._news: list[Observation] = []
+        self._fault: BaseException | None = None
+        self._lock = threading.Lock()
+        self._stir = threading.Event()
+        self._closing = False
+        self._connected = False
+        self._failures = 0
+        self._thread: threading.Thread | None = None
+
+    # --- the engine's side ---------------------------------------------------------------------------------------
+
+    def launch(self, batch: str, jobs: Sequence[Job], *, limit: int) -> None:
+        self._order(lambda: self.do_launch(batch, jobs, limit), jobs)
+
+    def limit(self, batch: str, count: int) -> None:
+        self._order(lambda: self.do_limit(batch, count))
+
+    def withdraw(self, attempts: Sequence[Ref]) -> None:
+        self._order(lambda: self.do_withdraw(attempts))
+
+    def cancel(self, attempts: Sequence[Ref], *, force: bool) -> None:
+        self._order(lambda: self.do_cancel(attempts, force=force))
+
+    def adopt(self, jobs: Sequence[Job], *, running: frozenset[Ref], cancelling: frozenset[Ref]) -> None:
+        self._order(lambda: self.do_adopt(jobs, running=running, cancelling=cancelling))
+
+    def poll(self, now: float) -> list[Observation]:
+        if self._fault is not None:
+            raise self._fault
+        if self._thread is None:
+            # The first look comes without an order: a source that cannot be reached is told before it is needed.
+            self._start()
+        with self._lock:
+            news, self._news = self._news, []
+        return news
+
+    def wake_after(self) -> float | None:
+        """The thread wakes the engine itself."""
+        return None
+
+    def close(self) -> None:
+        self._closing = True
+        self._stir.set()
+        if self._thread is not None:
+            self._thread.join(CLOSE_LIMIT)
+
+    def _order(self, do: Callable[[], None], jobs: Sequence[Job] = ()) -> None:
+        with self._lock:
+            self._orders.append(_Order(do, jobs))
+        self._stir.set()
+        if self._thread is None:
+            self._start()
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name=f"source {self.name}", daemon=True)
+        self._thread.start()
+
+    # --- the thread's side ---------------------------------------------------------------------------------------
+
+    def tell(self, *seen: Observation) -> None:
+        """Hand over what was seen."""
+        if not seen:
+            return
+        with self._lock:
+            first = not self._news
+            self._news += seen
+        if first:
+            self.context.wake()
+
+    def _run(self) -> None:
+        try:
+            while not self._closing:
+                pause = self._turn()
+                self._stir.wait(pause)
+                self._stir.clear()
+        except BaseException as fault:  # noqa: BLE001 -- raised again by `poll`, in the engine
+            self._fault = fault
+            self.context.wake()
+        finally:
+            self.do_close()
+
+    def _turn(self) -> float:
+        """One round; returns in how many seconds the next is due."""
+        try:
+            if not self._connected:
+                self.do_connect()
+                self._connected, self._failures = True, 0
+                self.tell(SourceBack())
+            while self._orders and not self._closing:
+                order = self._orders[0]
+                order.tried = True
+                order.do()
+                with self._lock:
+                    self._orders.popleft()
+            self.do_round()
+        except HostAway as away:
+            return self._lost(SourceAway(str(away)), min(LAST_PAUSE, FIRST_PAUSE * 2.0**self._failures))
+        except HostRefused as refused:
+            return self._lost(SourceRefused(str(refused)), REFUSED_PAUSE)
+        except AreaError as error:
+            return self._lost(SourceAway(str(error)), min(LAST_PAUSE, FIRST_PAUSE * 2.0**self._failures))
+        return self.pause()
+
+    def _lost(self, seen: SourceAway | SourceRefused, pause: float) -> float:
+        """The next turn begins with a new connection, after `pause` whatever orders come before."""
+        self._connected = False
+        self._failures = min(self._failures + 1, 10)
+        self._send_back(seen.reason)
+        self.tell(seen)
+        deadline = time.monotonic() + pause
+        while not self._closing and (left := deadline - time.monotonic()) > 0:
+            self._stir.wait(left)
+            self._stir.clear()
+        self._stir.set()  # what came meanwhile is due now
+        return 0.0
+
+    def _send_back(self, reason: str) -> None:
+        """Launches that were never tried did not happen: their tasks can go elsewhere at once."""
+        with self._lock:
+            never = [order for order in self._orders if order.jobs and not order.tried]
+            for order in never:
+                self._orders.remove(order)
+        self.tell(
+            *(
+                SawNothing(*job.ref, f"never sent: {reason}", source_fault=True)
+                for order in never
+                for job in order.jobs
+            )
+        )
+
+    # --- what a kind does ----------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def do_connect(self) -> None:
+        """Reach the machine; called before anything else, and again after each failure."""
+
+    @abstractmethod
+    def do_launch(self, batch: str, jobs: Sequence[Job], limit: int) -> None: ...
+
+    @abstractmethod
+    def do_limit(self, batch: str, count: int) -> None: ...
+
+    @abstractmethod
+    def do_withdraw(self, attempts: Sequence[Ref]) -> None: ...
+
+    @abstractmethod
+    def do_cancel(self, attempts: Sequence[Ref], *, force: bool) -> None: ...
+
+    @abstractmethod
+    def do_adopt(
+        self, jobs: Sequence[Job], *, running: frozenset[Ref], cancelling: frozenset[Ref]
+    ) -> None: ...
+
+    @abstractmethod
+    def do_round(self) -> None:
+        """Look at everything that may be alive and tell what was seen."""
+
+    @abstractmethod
+    def pause(self) -> float:
+        """Seconds until the next round, if no order comes."""
+
+    @abstractmethod
+    def do_close(self) -> None:
+        """Let go of the machine."""
