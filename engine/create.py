@@ -13,6 +13,7 @@ from ..state.disk import DIR_MODE, Disk, LocalDisk
 from ..state.index import IndexEntry, SweepIndex
 from ..state.layout import SweepLayout
 from . import events as ev
+from .health import DEFAULT_RULES, HealthRules
 from .home import Home
 from .ids import sweep_id
 from .plan.model import Plan
@@ -31,6 +32,7 @@ def create_sweep(
     project: Path,
     output_dir: Path | None = None,
     strategy: str = "round_robin",
+    rules: HealthRules = DEFAULT_RULES,
     config_text: bytes = b"",
     command_line: Sequence[str] = (),
     disk: Disk | None = None,
@@ -49,7 +51,7 @@ def create_sweep(
     home.create(config_text)
     write_provenance(layout.provenance, project, command_line or sys.argv)
     store = SweepStore.create(
-        root, plan, first_events(plan, specs, root.name, project, strategy), disk, clock
+        root, plan, first_events(plan, specs, root.name, project, strategy, rules), disk, clock
     )
     home.close()
     (index or SweepIndex()).put(entry_of(store.sweep, root))
@@ -57,7 +59,12 @@ def create_sweep(
 
 
 def first_events(
-    plan: Plan, specs: Sequence[SourceSpec], name: str, project: Path, strategy: str = "round_robin"
+    plan: Plan,
+    specs: Sequence[SourceSpec],
+    name: str,
+    project: Path,
+    strategy: str = "round_robin",
+    rules: HealthRules = DEFAULT_RULES,
 ) -> list[ev.Event]:
     """The events a new sweep begins with."""
     created = ev.SweepCreated(
@@ -71,11 +78,17 @@ def first_events(
         retry_backoff=plan.retries.backoff,
         retry_on=tuple(plan.retries.on),
         strategy=strategy,
+        grace=rules.grace,
+        rules=rules.pairs(),
     )
-    return [
-        created,
-        *(ev.SourceAdded(s.name, s.kind, s.slots, tuple(sorted(s.options.items()))) for s in specs),
-    ]
+    return [created, *map(source_added, specs)]
+
+
+def source_added(spec: SourceSpec) -> ev.SourceAdded:
+    """The event by which a sweep learns of a source."""
+    return ev.SourceAdded(
+        spec.name, spec.kind, spec.slots, tuple(sorted(spec.options.items())), spec.queue, bool(spec.host)
+    )
 
 
 def entry_of(sweep: Sweep, root: Path, status: str | None = None) -> IndexEntry:

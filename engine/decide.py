@@ -2,19 +2,21 @@
 
 `decide` reads no clock, touches no file and draws no lot. It returns the intents the engine must journal, in the order
 in which they shall be applied, and the time at which it wants to be asked again if nothing happens before.
+
+Here stands the order of things, what must be settled before anything is launched, and the end. Who gets which task is
+decided in `spread`, who is trusted with one in `trust`.
 """
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 from itertools import islice
-from zlib import crc32
 
 from . import events as ev
+from .spread import BATCH, earlier, launches, limits, withdrawals
 from .sweep import FINAL, SourceState, Sweep, SweepStatus, TaskState, backoff
-
-BATCH = 1000
-"""Tasks in one event at most: keeps lines and pauses short at 100,000 tasks."""
+from .trust import hopeless, judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +37,25 @@ def decide(sweep: Sweep, now: float, *, launch: bool = True) -> Decision:
     first = _housekeeping(sweep, now)
     if first:
         return Decision(tuple(first))
-    launches, wake = _launches(sweep, now) if launch else ([], None)
-    if launches:
-        return Decision(tuple(launches))
+    launched, wake = launches(sweep, now) if launch else ([], None)
+    launched = launched or limits(sweep)
+    if launched:
+        return Decision(tuple(launched))
     end = _end(sweep, now)
-    if end is not None:
-        return Decision((end,))
+    if end:
+        return Decision(end)
+    if launch:
+        back, later = withdrawals(sweep, now)
+        if back:
+            return Decision(tuple(back))
+        wake = earlier(wake, later)
     if sweep.delayed:
-        wake = _earlier(wake, sweep.delayed[0][0])
-    return Decision((), _earlier(wake, _grace_ends(sweep, now)))
-
-
-def _earlier(a: float | None, b: float | None) -> float | None:
-    if a is None or b is None:
-        return b if a is None else a
-    return min(a, b)
+        wake = earlier(wake, sweep.delayed[0][0])
+    return Decision((), earlier(wake, _grace_ends(sweep, now)))
 
 
 def _housekeeping(sweep: Sweep, now: float) -> list[ev.Event]:
-    """Cancels, drops, retries and what was given up: what must be settled before anything is launched."""
+    """Cancels, drops, retries, what was given up, who is trusted: what must be settled before anything is launched."""
     out: list[ev.Event] = []
     if sweep.drop_due:
         out.append(ev.Dropped(tuple(islice(sweep.drop_due, BATCH))))
@@ -69,7 +71,41 @@ def _housekeeping(sweep: Sweep, now: float) -> list[ev.Event]:
     lost = _given_up(sweep, now)
     if lost:
         out.append(ev.Ended(tuple(lost)))
+    return out or _out_of_reach(sweep, now) or judge(sweep)
+
+
+def _out_of_reach(sweep: Sweep, now: float) -> list[ev.Event]:
+    """What ended on a source and did not come home before its grace period was over: what completed is lost with it."""
+    out: list[ev.Event] = []
+    away = {name for name, source in sweep.sources.items() if beyond_grace(sweep, source, now)}
+    if not away or not sweep.uncollected:
+        return out
+    lost: dict[str, list[ev.Ref]] = {}
+    left: list[ev.Brought] = []
+    for task, number in sweep.uncollected:
+        attempt = sweep.tasks[task].attempts[number - 1]
+        if attempt.source not in away:
+            continue
+        if sweep.tasks[task].state is TaskState.COMPLETED and sweep.tasks[task].attempt is attempt:
+            lost.setdefault(attempt.source, []).append(ev.Ref(task, number))
+        else:
+            left.append(
+                ev.Brought(task, number, problem=f"its files are on {attempt.source}, which is unreachable")
+            )
+    for name, refs in lost.items():
+        reason = f"completed, but its files are on {name}, unreachable for {sweep.grace:g} s"
+        out.append(ev.OutOfReach(tuple(refs), reason))
+    if left:
+        out.append(ev.Collected(tuple(left)))
     return out
+
+
+def beyond_grace(sweep: Sweep, source: SourceState, now: float) -> bool:
+    """Whether nobody could ask this source for longer than the grace period: it is away, or refuses us."""
+    since = source.unreachable_since
+    if since is None and source.disabled_cause == "refused":
+        since = source.disabled_since
+    return since is not None and now >= since + sweep.grace
 
 
 def _not_before(sweep: Sweep, index: int, now: float) -> float:
@@ -91,109 +127,44 @@ def _given_up(sweep: Sweep, now: float) -> list[ev.End]:
     for index, since in islice(sweep.unknown.items(), BATCH):
         if now < since + sweep.grace:
             break
-        task = sweep.tasks[index]
-        out.append(_lost(sweep, task.index, f"not seen for {sweep.grace:g} s; given up"))
+        out.append(_lost(sweep, index, f"not seen for {sweep.grace:g} s; given up"))
     for source in sweep.sources.values():
         since = source.unreachable_since
-        if since is not None and now >= since + sweep.grace:
+        if source.active and since is not None and now >= since + sweep.grace:
             reason = (
                 f"{source.name} unreachable for {sweep.grace:g} s ({source.unreachable_reason}); given up"
             )
             seen = {end.task for end in out}
-            out += [_lost(sweep, i, reason) for i in sorted(source.active) if i not in seen]
+            out += [_lost(sweep, i, reason) for i in heapq.nsmallest(BATCH, source.active) if i not in seen]
     return out[:BATCH]
 
 
 def _lost(sweep: Sweep, index: int, reason: str) -> ev.End:
-    number = sweep.tasks[index].attempts[-1].number
-    if sweep.tasks[index].state is TaskState.CANCELLING:
-        return ev.End(
-            index, number, "failed", "source_lost", message=f"{reason}; its cancel was not confirmed"
-        )
-    return ev.End(index, number, "failed", "source_lost", message=reason)
+    task = sweep.tasks[index]
+    number = task.attempts[-1].number
+    if task.state is TaskState.CANCELLING:
+        reason = f"{reason}; its cancel was not confirmed"
+    fault = not task.cancel_requested
+    return ev.End(index, number, "failed", "source_lost", message=reason, source_fault=fault, given_up=True)
 
 
 def _grace_ends(sweep: Sweep, now: float) -> float | None:
     """The next end of a grace period. A source that stays away beyond its own is nothing to wait for."""
     since = [s.unreachable_since for s in sweep.sources.values() if s.unreachable_since is not None]
+    since += [
+        s.disabled_since for s in sweep.sources.values() if s.disabled_since and s.disabled_cause == "refused"
+    ]
     since += islice(sweep.unknown.values(), 1)
+    if not sweep.active:
+        attempts = (sweep.tasks[task].attempts[number - 1] for task, number in sweep.given_up)
+        since += [a.ended_at + sweep.grace for a in attempts if a.ended_at is not None]
     return min((at + sweep.grace for at in since if now < at + sweep.grace), default=None)
 
 
-def _launches(sweep: Sweep, now: float) -> tuple[list[ev.Event], float | None]:
-    if sweep.paused or sweep.cancel_requested or not sweep.ready:
-        return [], None
-    if sweep.launch_delay > 0 and sweep.last_launch_at is not None:
-        next_at = sweep.last_launch_at + sweep.launch_delay
-        if now < next_at:
-            return [], next_at
-    room = BATCH
-    if sweep.max_concurrent is not None:
-        room = min(room, sweep.max_concurrent - sweep.active)
-    if sweep.launch_delay > 0:
-        room = min(room, 1)
-    share = _share(sweep, min(room, len(sweep.ready)))
-    if not share:
-        return [], None
-    tasks = iter(sweep.ready.first(sum(share.values())))
-    out: list[ev.Event] = []
-    for offset, (source, count) in enumerate(share.items()):
-        refs = tuple(ev.Ref(i, len(sweep.tasks[i].attempts) + 1) for i in islice(tasks, count))
-        out.append(ev.Launching(f"b{sweep.batches + offset + 1}", source, refs))
-    return out, None
-
-
-def _share(sweep: Sweep, room: int) -> dict[str, int]:
-    """How many tasks each source gets now: at most `room` together, by the sweep's strategy."""
-    free = {source.name: source.free for source in sweep.sources.values() if source.free > 0}
-    if room <= 0 or not free:
-        return {}
-    if len(free) == 1:
-        name, slots = next(iter(free.items()))
-        return {name: min(room, slots)}
-    order = _in_turn(list(free), sweep.last_source)
-    share: dict[str, int] = {}
-    while room > 0 and free:
-        name = _choose(sweep, order, free, share)
-        share[name] = share.get(name, 0) + 1
-        room -= 1
-        free[name] -= 1
-        if free[name] == 0:
-            del free[name]
-            order.remove(name)
-        elif sweep.strategy == "round_robin":
-            order.append(order.pop(0))
-    return share
-
-
-def _in_turn(names: list[str], last: str) -> list[str]:
-    """The sources in their order, beginning after the one that got the last batch."""
-    if last in names:
-        cut = names.index(last) + 1
-        return names[cut:] + names[:cut]
-    return names
-
-
-def _choose(sweep: Sweep, order: list[str], free: dict[str, int], share: dict[str, int]) -> str:
-    match sweep.strategy:
-        case "least_loaded":
-            return min(order, key=lambda name: _load(sweep.sources[name], share.get(name, 0)))
-        case "random":
-            # Drawn from the sweep's id and position, so that a replay draws the same.
-            lot = crc32(f"{sweep.id}:{sweep.seq}:{sum(share.values())}".encode())
-            return order[lot % len(order)]
-        case _:
-            return order[0]
-
-
-def _load(source: SourceState, extra: int) -> float:
-    return (len(source.active) + extra) / source.slots
-
-
-def _end(sweep: Sweep, now: float) -> ev.SweepEnded | None:
+def _end(sweep: Sweep, now: float) -> tuple[ev.Event, ...]:
     """The end, if no attempt is alive and nothing can be launched any more."""
-    if sweep.active:
-        return None
+    if sweep.active or comes_home(sweep, now) or _is_cleared_up(sweep, now):
+        return ()
     counts = sweep.counts
     if not counts[TaskState.PENDING]:
         if counts[TaskState.FAILED]:
@@ -202,37 +173,76 @@ def _end(sweep: Sweep, now: float) -> ev.SweepEnded | None:
             status = SweepStatus.CANCELLED
         else:
             status = SweepStatus.COMPLETED
-        return _ended(status, "")
+        return _ended(sweep, status, "")
     if sweep.paused:
-        return None
+        return ()
     if sweep.ready or sweep.delayed:
         reason = _no_source(sweep, now)
         if reason:
-            return _ended(SweepStatus.FAILED, reason)
-    return None
+            return _ended(sweep, SweepStatus.FAILED, reason)
+    return ()
 
 
-def _ended(status: SweepStatus, reason: str) -> ev.SweepEnded:
+def _is_cleared_up(sweep: Sweep, now: float) -> bool:
+    """Whether a source that can be asked is about to end what was given up there. Not waited for without end."""
+    for task, number in sweep.given_up:
+        attempt = sweep.tasks[task].attempts[number - 1]
+        source = sweep.sources[attempt.source]
+        reachable = source.unreachable_since is None and source.disabled_cause not in ("refused", "start")
+        if source.kind != "local" and reachable and now < (attempt.ended_at or now) + 2 * sweep.grace:
+            return True
+    return False
+
+
+def comes_home(sweep: Sweep, now: float) -> bool:
+    """Whether files are on their way home: from a source that answers, or may answer within its grace period."""
+    for task, number in sweep.uncollected:
+        source = sweep.sources[sweep.tasks[task].attempts[number - 1].source]
+        if not beyond_grace(sweep, source, now) and source.disabled_cause != "start":
+            return True
+    return False
+
+
+def _ended(sweep: Sweep, status: SweepStatus, reason: str) -> tuple[ev.Event, ...]:
     assert status in FINAL
-    return ev.SweepEnded(status.value, reason)  # type: ignore[arg-type]
+    end = ev.SweepEnded(status.value, reason)  # type: ignore[arg-type]
+    notes = _not_home(sweep)
+    if not sweep.given_up:
+        return (*notes, end)
+    at = {sweep.tasks[task].attempts[number - 1].source: None for task, number in sweep.given_up}
+    left = len(sweep.given_up)
+    what = "attempt that was given up" if left == 1 else "attempts that were given up"
+    return (*notes, ev.Note(f"{left} {what} may still run on {', '.join(at)}: nobody could ask"), end)
+
+
+def _not_home(sweep: Sweep) -> tuple[ev.Note, ...]:
+    if not sweep.uncollected:
+        return ()
+    at = {sweep.tasks[task].attempts[number - 1].source: None for task, number in sweep.uncollected}
+    count = len(sweep.uncollected)
+    what = "attempt are" if count == 1 else "attempts are"
+    return (
+        ev.Note(
+            f"the files of {count} {what} still on {', '.join(at)}, which cannot be reached; "
+            f"bring them home later with: spawn-tui collect {sweep.id}"
+        ),
+    )
 
 
 def _no_source(sweep: Sweep, now: float) -> str:
     """Why no source can ever take the remaining tasks; empty while one may."""
     reasons: list[str] = []
     for source in sweep.sources.values():
-        if source.removed:
-            reasons.append(f"{source.name} was removed")
-        elif source.slots <= 0:
-            reasons.append(f"{source.name} has no slots")
-        elif source.unreachable_since is None or now < source.unreachable_since + sweep.grace:
+        reason = hopeless(sweep, source, now)
+        if not reason:
             return ""
-        else:
-            reasons.append(f"{source.name} is unreachable ({source.unreachable_reason})")
+        reasons.append(reason)
     left = sweep.counts[TaskState.PENDING]
-    return f"no source can take the remaining {left} tasks: {'; '.join(reasons) or 'there is none'}"
+    tasks = "task" if left == 1 else f"{left} tasks"
+    return f"no source can take the remaining {tasks}: {'; '.join(reasons) or 'there is none'}"
 
 
 def is_idle(sweep: Sweep) -> bool:
-    """Whether the engine has nothing to wait for: paused, and nothing alive."""
-    return sweep.ended is None and sweep.paused and not sweep.active and not sweep.cancel_requested
+    """Whether the engine has nothing to wait for: paused, nothing alive, nothing on its way home."""
+    resting = sweep.ended is None and sweep.paused and not sweep.active and not sweep.cancel_requested
+    return resting and not comes_home(sweep, float("inf"))

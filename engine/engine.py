@@ -9,7 +9,7 @@ crash suite drive this very code. A round is `step`:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Protocol
@@ -19,19 +19,27 @@ from ..state.process import host_name
 from ..state.requests import RequestFile, new_request_id, pending
 from . import events as ev
 from .command import Renderer, token
-from .control import take
+from .control import events_of
 from .decide import decide, is_idle
 from .ids import task_name
 from .observe import interpret
 from .sources.base import Job, Source
+from .sources.registry import SourceError
 from .store import SweepStore
-from .sweep import Sweep, TaskState
+from .sweep import SourceState, Sweep, TaskState
 from .trouble import disk_trouble
 
 REQUEST_POLL = 0.2
 """Seconds between two looks into the mailbox."""
 _ROUNDS = 1000
 """Decisions in one step at most: a sweep that never comes to rest is a fault, not a reason to hang."""
+
+
+def _ended_in(event: ev.Event) -> list[tuple[int, int]]:
+    """The attempts of which this event says the end."""
+    if not isinstance(event, ev.Ended | ev.Recovered | ev.Stray):
+        return []
+    return [(end.task, end.attempt) for end in event.attempts]
 
 
 class Lock(Protocol):
@@ -50,10 +58,16 @@ class HomeWriter(Protocol):
 
 
 Listener = Callable[[Sequence[ev.Record]], None]
+MakeSource = Callable[[SourceState], Source]
+"""Makes the source of a state. Raises `SourceError` if there is none as it is written."""
 
 
 class Engine:
-    """Runs a sweep until it ends, is idle, or is told to stop. `clock` gives seconds since 1970 and never goes back."""
+    """Runs a sweep until it ends, is idle, or is told to stop. `clock` gives seconds since 1970 and never goes back.
+
+    `sources` may be empty: what the sweep names and is not among them is made by `make`, at the start or when it is
+    added.
+    """
 
     def __init__(
         self,
@@ -66,10 +80,12 @@ class Engine:
         clock: Callable[[], float],
         *,
         listeners: Sequence[Listener] = (),
+        make: MakeSource | None = None,
     ) -> None:
         self.store, self.sources, self.lock, self.home = store, dict(sources), lock, home
         self.renderer, self.disk, self.clock = renderer, disk, clock
         self.listeners = list(listeners)
+        self._make = make
         self._stop_reason = ""
         self._drain: tuple[str, float] | None = None
         self._requests_due = 0.0
@@ -99,11 +115,12 @@ class Engine:
         """What a viewer may request, from the terminal this engine runs in. Raises `ValueError` if it cannot be."""
         content: dict[str, object] = {"verb": verb, "force": force, "by": by}
         request = RequestFile(new_request_id(), self.store.layout.requests, content)
-        event = take(self.sweep, request)
-        if isinstance(event, ev.RequestRefused):
-            raise ValueError(event.reason)
-        if event is not None:
-            self._commit([event])
+        events = events_of(self.sweep, request)
+        for event in events:
+            if isinstance(event, ev.RequestRefused):
+                raise ValueError(event.reason)
+        if events:
+            self._commit(events)
 
     # --- life ----------------------------------------------------------------------------------------------------
 
@@ -117,19 +134,65 @@ class Engine:
             if not clean:
                 self.home.repair(self.sweep)
             self.home.refresh(self.sweep)
-            for name in self.sources:
-                self._adopt(name)
+            for name in list(self.sweep.sources):
+                self._install(name)
+
+    def _install(self, name: str) -> None:
+        """Have the source of that name, and let it take over what it holds. One that cannot be made is disabled."""
+        state = self.sweep.sources[name]
+        if state.removed and not state.active and not self._given_up(name) and not self._uncollected(name):
+            return
+        if name not in self.sources and self._make is not None:
+            try:
+                self.sources[name] = self._make(state)
+            except SourceError as error:
+                self._commit(self._missing(state, str(error)))
+                return
+            if state.disabled_cause == "start":
+                self._commit([ev.SourceEnabled(name, "it can be used now")])
+        self._adopt(name)
+
+    def _missing(self, state: SourceState, reason: str) -> list[ev.Event]:
+        """A source that is not there: what it holds is unknown, and goes elsewhere after the grace period."""
+        out: list[ev.Event] = []
+        if state.disabled_cause != "start":
+            out.append(ev.SourceDisabled(state.name, reason, "start"))
+        tasks = (self.sweep.tasks[index] for index in sorted(state.active))
+        refs = tuple(ev.Ref(t.index, len(t.attempts)) for t in tasks if t.unknown_since is None)
+        return [*out, ev.Unknown(refs, reason)] if refs else out
 
     def _adopt(self, name: str) -> None:
-        tasks = [self.sweep.tasks[index] for index in sorted(self.sweep.sources[name].active)]
+        state, source = self.sweep.sources[name], self.sources[name]
+        tasks = [self.sweep.tasks[index] for index in sorted(state.active)]
         refs = {task.index: ev.Ref(task.index, len(task.attempts)) for task in tasks}
-        if refs:
-            running = frozenset(refs[t.index] for t in tasks if t.attempts[-1].started_at is not None)
-            cancelling = frozenset(
+        # What was given up is ended as soon as it can be reached; if it has completed meanwhile, it is told as such.
+        given_up = self._given_up(name)
+        if refs or given_up:
+            running = {refs[t.index] for t in tasks if t.attempts[-1].started_at is not None}
+            cancelling = {
                 refs[t.index] for t in tasks if t.state is TaskState.CANCELLING or t.cancel_requested
-            )
+            }
             jobs = [self._job(ref, name, prepare=ref not in running) for ref in refs.values()]
-            self.sources[name].adopt(jobs, running=running, cancelling=cancelling)
+            jobs += [self._job(ref, name, prepare=False) for ref in given_up]
+            source.adopt(
+                jobs,
+                running=frozenset(running.union(given_up)),
+                cancelling=frozenset(cancelling.union(given_up)),
+            )
+            for batch, held in state.batches.items():
+                source.limit(batch, held.limit)
+        self._bring_home(self.sweep.uncollected, name)
+
+    def _given_up(self, name: str) -> list[ev.Ref]:
+        """Attempts on that source that were given up, and of which nobody has heard."""
+        tasks = self.sweep.tasks
+        return [
+            ev.Ref(*key) for key in self.sweep.given_up if tasks[key[0]].attempts[key[1] - 1].source == name
+        ]
+
+    def _uncollected(self, name: str) -> bool:
+        tasks = self.sweep.tasks
+        return any(tasks[task].attempts[number - 1].source == name for task, number in self.sweep.uncollected)
 
     def step(self) -> float | None:
         """One round. Returns the seconds after which the next is due at the latest; None: when a source wakes us.
@@ -173,13 +236,26 @@ class Engine:
     # --- a round -------------------------------------------------------------------------------------------------
 
     def _observe(self, now: float) -> None:
-        events: list[ev.Event] = []
         for name, source in self.sources.items():
             seen = source.poll(now)
-            if seen:
-                events += interpret(self.sweep, name, seen)
-        if events:
-            self._commit(events)
+            # One source after the other: what the first says may make a stray of what the next has to say.
+            events = interpret(self.sweep, name, seen, now) if seen else []
+            if events:
+                self._commit(events)
+                self._bring_home(key for event in events for key in _ended_in(event))
+
+    def _bring_home(self, attempts: Iterable[tuple[int, int]], only: str = "") -> None:
+        """Ask for the files of these attempts, as far as they are due; `only`: those of that source."""
+        due: dict[str, list[ev.Ref]] = {}
+        for key in attempts:
+            if key in self.sweep.uncollected:
+                due.setdefault(self.sweep.tasks[key[0]].attempts[key[1] - 1].source, []).append(ev.Ref(*key))
+        for name, refs in due.items():
+            if name not in self.sources or (only and name != only):
+                continue
+            states = {ref: self.sweep.tasks[ref.task].attempts[ref.attempt - 1].state for ref in refs}
+            failed = frozenset(ref for ref in refs if states[ref] is not TaskState.COMPLETED)
+            self.sources[name].collect([self._job(ref, name, prepare=False) for ref in refs], failed=failed)
 
     def _carry_out(self) -> float | None:
         """Decide and act until nothing is left to decide; returns when to ask again."""
@@ -190,37 +266,86 @@ class Engine:
             if not decision.events:
                 return decision.wake_at
             self._commit(decision.events, sync=any(self._must_survive(event) for event in decision.events))
-            # After the journal, before the act: what was written before this look is in the reading of every later
-            # engine, and one that has lost the lock acts no more.
-            self.lock.check()
             for event in decision.events:
+                # After the journal, before the act: what was written before this look is in the reading of every later
+                # engine, and one that has lost the lock acts no more. Before each, for a batch may take its time.
+                self.lock.check()
                 self._act(event)
         raise RuntimeError(f"the sweep did not come to rest in {_ROUNDS} decisions")
 
     def _must_survive(self, event: ev.Event) -> bool:
         """Whether this must be on the disk before it is acted on: the launch would outlive a failure of this host."""
-        return isinstance(event, ev.Launching) and self.sources[event.source].outlives_host
+        if not isinstance(event, ev.Launching) or event.source not in self.sources:
+            return False
+        return self.sources[event.source].outlives_host
 
     def _act(self, event: ev.Event) -> None:
         match event:
             case ev.Launching():
                 jobs = [self._job(ref, event.source) for ref in event.attempts]
-                self.sources[event.source].launch(event.batch, jobs, limit=len(jobs))
-            case ev.Cancelling():
+                self.sources[event.source].launch(event.batch, jobs, limit=event.limit or len(jobs))
+            case ev.Limited() if event.source in self.sources:
+                self.sources[event.source].limit(event.batch, event.limit)
+            case ev.Withdrawing() if event.source in self.sources:
+                self.sources[event.source].withdraw(event.attempts)
+            case ev.Cancelling() if event.source in self.sources:
                 self.sources[event.source].cancel(event.attempts, force=event.force)
+            case ev.Ended():
+                self._end_given_up(event)
+            case ev.OutOfReach():
+                self._watch_for(event.attempts)
             case _:
                 pass
+
+    def _end_given_up(self, event: ev.Ended) -> None:
+        """Whoever holds attempts that were given up ends them as soon as it can reach them: the work goes elsewhere."""
+        by_source: dict[str, list[ev.Ref]] = {}
+        for end in event.attempts:
+            if end.given_up:
+                source = self.sweep.tasks[end.task].attempts[end.attempt - 1].source
+                by_source.setdefault(source, []).append(ev.Ref(end.task, end.attempt))
+        for name, refs in by_source.items():
+            if name in self.sources:
+                self.sources[name].cancel(refs, force=True)
+
+    def _watch_for(self, attempts: Sequence[ev.Ref]) -> None:
+        """Let the sources of these tell their ends once more, should they come back."""
+        by_source: dict[str, list[ev.Ref]] = {}
+        for ref in attempts:
+            by_source.setdefault(self.sweep.tasks[ref.task].attempts[ref.attempt - 1].source, []).append(ref)
+        for name, refs in by_source.items():
+            if name in self.sources:
+                jobs = [self._job(ref, name, prepare=False) for ref in refs]
+                self.sources[name].adopt(jobs, running=frozenset(refs), cancelling=frozenset(refs))
 
     def _take_requests(self, now: float) -> None:
         if now < self._requests_due:
             return
         self._requests_due = now + REQUEST_POLL
         for request in pending(self.disk, self.store.layout.requests):
-            event = take(self.sweep, request)
-            if event is not None:
-                self._commit([event], sync=True)
+            events = events_of(self.sweep, request)
+            stale = [name for event in events if (name := self._outdated_by(event))]
+            if events:
+                self._commit(events, sync=True)
             self.lock.check()  # an engine that lost it has written in vain, and must leave the request to the other
+            for name in stale:
+                self._renew(name)
             self._remove(request)
+
+    def _outdated_by(self, event: ev.Event) -> str:
+        """The source that must be made, or made anew, once this is applied; empty if there is none."""
+        if not isinstance(event, ev.SourceAdded | ev.SourceEnabled):
+            return ""
+        known = self.sweep.sources.get(event.source)
+        changed = isinstance(event, ev.SourceAdded) and known is not None and known.options != event.options
+        return event.source if event.source not in self.sources or changed else ""
+
+    def _renew(self, name: str) -> None:
+        """A source was added, or described anew: what it holds is taken over by the one that is made now."""
+        known = self.sources.pop(name, None)
+        if known is not None:
+            known.close()
+        self._install(name)
 
     def _remove(self, request: RequestFile) -> None:
         with suppress(FileNotFoundError):  # an engine that took it before us died, or its sender took it back

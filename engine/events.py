@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from typing import ClassVar, Literal, NamedTuple, TypeAlias, cast
 
+from .health import Level
 from .ids import task_index, task_name
 
 FORMAT = 1
@@ -21,7 +22,11 @@ FailureKind = Literal[
     "launch_failed", "exit", "signal", "timeout", "out_of_memory", "spot_interrupted", "source_lost"
 ]
 SweepEnd = Literal["completed", "failed", "cancelled"]
-Verb = Literal["cancel", "pause", "resume", "retry", "slots", "limit"]
+Verb = Literal[
+    "cancel", "pause", "resume", "retry", "slots", "limit", "add_source", "remove_source", "enable_source"
+]
+Cause = Literal["strikes", "refused", "failures", "start"]
+"""What disables a source: it could not be reached or launch, it will not serve us, its tasks fail, it is not there."""
 
 
 class Ref(NamedTuple):
@@ -54,6 +59,21 @@ class End:
     message: str = ""
     started_at: float | None = None
     ended_at: float | None = None
+    source_fault: bool = False
+    """The task is not to blame: it is tried again elsewhere, and this was no try of its own."""
+    given_up: bool = False
+    """Nobody saw this end; the attempt may still be alive, and even complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What came home of one attempt: `files` of `size` bytes; `problem` says what did not."""
+
+    task: int
+    attempt: int
+    files: int = 0
+    size: int = 0
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +103,25 @@ class SweepCreated:
     retry_on: tuple[str, ...] = ()
     strategy: str = "round_robin"
     grace: float = 300.0
+    rules: tuple[tuple[str, float], ...] = ()
+    """Of `HealthRules`, what is not its default."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceAdded:
-    """A source the sweep may use, with the number of attempts it may hold at a time."""
+    """A source the sweep may use, with the number of attempts that may run there at a time.
+
+    With a `queue` of its own (Slurm, PBS) it may hold more than that: they wait there.
+    """
 
     type: ClassVar[str] = "source_added"
     source: str
     kind: str
     slots: int
     options: tuple[tuple[str, str], ...] = ()
+    queue: bool = False
+    elsewhere: bool = False
+    """Whether its attempts write on another machine, so that their files must be brought home."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +148,51 @@ class SourceReachable:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceHealth:
+    """How a source feels: when its level changes, else at most once a minute.
+
+    `cpu`, `memory`, `disk` in percent used, `load` per core; None where nobody can say. `queue`: its queue in words.
+    """
+
+    type: ClassVar[str] = "source_health"
+    source: str
+    level: Level
+    cpu: float | None = None
+    memory: float | None = None
+    disk: float | None = None
+    load: float | None = None
+    queue: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStrike:
+    """The source could not be reached, or refused a launch, once more."""
+
+    type: ClassVar[str] = "source_strike"
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDisabled:
+    """The source gets no new tasks but a probe; what runs there goes on. Said again when a probe has failed."""
+
+    type: ClassVar[str] = "source_disabled"
+    source: str
+    reason: str
+    cause: Cause = "strikes"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceEnabled:
+    """The source is trusted again: its probe went well, or a person said so."""
+
+    type: ClassVar[str] = "source_enabled"
+    source: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineStarted:
     """An engine took the sweep's lock; `epoch` counts these."""
 
@@ -142,7 +215,8 @@ class EngineStopped:
 class Launching:
     """Journalled before a source is asked to launch these attempts (write before you act).
 
-    `request` is the exact request where the other side compares it (EC2), else empty.
+    `request` is the exact request where the other side compares it (EC2), else empty. `limit`: how many of them may run
+    at once, where the source has a queue; 0: all of them. A single attempt for a disabled source is its probe.
     """
 
     type: ClassVar[str] = "launching"
@@ -150,6 +224,45 @@ class Launching:
     source: str
     attempts: tuple[Ref, ...]
     request: str = ""
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """From now on at most `limit` attempts of this batch may run at once; more may wait in the source's queue."""
+
+    type: ClassVar[str] = "limited"
+    batch: str
+    source: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """`count` attempts of the batch wait in the source's own queue; `reason` in the scheduler's words."""
+
+    type: ClassVar[str] = "waiting"
+    source: str
+    batch: str
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawing:
+    """Journalled before a source is asked to give back attempts that have not begun."""
+
+    type: ClassVar[str] = "withdrawing"
+    source: str
+    attempts: tuple[Ref, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """These attempts never ran and never will; their tasks are ready again, and it was no try."""
+
+    type: ClassVar[str] = "withdrawn"
+    attempts: tuple[Ref, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +292,33 @@ class Stray:
 
     type: ClassVar[str] = "stray"
     attempts: tuple[End, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """Attempts that were given up turned out to have completed before anybody else did the work: they count."""
+
+    type: ClassVar[str] = "recovered"
+    attempts: tuple[End, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What these attempts wrote elsewhere is at home, as far as it ever will be by itself."""
+
+    type: ClassVar[str] = "collected"
+    attempts: tuple[Brought, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfReach:
+    """These attempts completed, and their files are on a source that was away beyond its grace: they are lost with it,
+    and their tasks are tried elsewhere. If the source comes back first, the completion stands after all (`Recovered`).
+    """
+
+    type: ClassVar[str] = "out_of_reach"
+    attempts: tuple[Ref, ...]
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +356,10 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class RequestTaken:
-    """A viewer's wish, taken once. `tasks` empty: all. `source`, `value`: for `slots` and `limit` (0: no limit)."""
+    """A viewer's wish, taken once. `tasks` empty: all. `source`, `value`: for `slots` and `limit` (0: no limit).
+
+    What `add_source`, `remove_source` and `enable_source` do is said by the event before this one, in the same write.
+    """
 
     type: ClassVar[str] = "request_taken"
     request: str
@@ -266,13 +409,24 @@ Event: TypeAlias = (
     | SourceRemoved
     | SourceUnreachable
     | SourceReachable
+    | SourceHealth
+    | SourceStrike
+    | SourceDisabled
+    | SourceEnabled
     | EngineStarted
     | EngineStopped
     | Launching
+    | Limited
+    | Waiting
+    | Withdrawing
+    | Withdrawn
     | Running
     | Ended
     | Unknown
     | Stray
+    | Recovered
+    | Collected
+    | OutOfReach
     | Requeued
     | DelaysOver
     | Cancelling
@@ -303,9 +457,10 @@ class EventError(ValueError):
 EVENT_TYPES: dict[str, type[Event]] = {
     cls.type: cls
     for cls in (
-        SweepCreated, SourceAdded, SourceRemoved, SourceUnreachable, SourceReachable, EngineStarted, EngineStopped,
-        Launching, Running, Ended, Unknown, Stray, Requeued, DelaysOver, Cancelling, Dropped, RequestTaken,
-        RequestRefused, Paused, SweepEnded, Note,
+        SweepCreated, SourceAdded, SourceRemoved, SourceUnreachable, SourceReachable, SourceHealth, SourceStrike,
+        SourceDisabled, SourceEnabled, EngineStarted, EngineStopped, Launching, Limited, Waiting, Withdrawing,
+        Withdrawn, Running, Ended, Unknown, Stray, Recovered, Collected, OutOfReach, Requeued, DelaysOver, Cancelling,
+        Dropped, RequestTaken, RequestRefused, Paused, SweepEnded, Note,
     )
 }  # fmt: skip
 
@@ -365,16 +520,23 @@ def _tuple(value: object) -> object:
 
 
 _ENDS = _row_codec(End)
+_REFS = (_write_refs, _read_refs)
 _SPECIAL: dict[tuple[type, str], tuple[_Codec, _Codec]] = {
     (SweepCreated, "retry_on"): (list, _tuple),  # type: ignore[dict-item]
+    (SweepCreated, "rules"): (_same, _pairs),
     (SourceAdded, "options"): (_same, _pairs),
-    (Launching, "attempts"): (_write_refs, _read_refs),
+    (Launching, "attempts"): _REFS,
+    (Withdrawing, "attempts"): _REFS,
+    (Withdrawn, "attempts"): _REFS,
     (Running, "attempts"): _row_codec(Started),
     (Ended, "attempts"): _ENDS,
     (Stray, "attempts"): _ENDS,
-    (Unknown, "attempts"): (_write_refs, _read_refs),
+    (Recovered, "attempts"): _ENDS,
+    (OutOfReach, "attempts"): _REFS,
+    (Collected, "attempts"): _row_codec(Brought),
+    (Unknown, "attempts"): _REFS,
     (Requeued, "tasks"): _row_codec(Delay),
-    (Cancelling, "attempts"): (_write_refs, _read_refs),
+    (Cancelling, "attempts"): _REFS,
     (Dropped, "tasks"): (_names, _indices),
     (RequestTaken, "tasks"): (_names, _indices),
 }

@@ -11,25 +11,23 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 from ..state.disk import DIR_MODE, FILE_MODE
 from ..state.layout import PARAMS, RESULTS, STATUS, SweepLayout
 from . import events as ev
 from .ids import task_name
+from .logs import SweepLogs
 from .plan.model import Plan, Value
 from .sweep import ENDED, Attempt, Sweep, Task
+from .words import describe, iso
+
+__all__ = ["Home", "describe", "iso", "status_of", "to_yaml"]
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _SIMPLE = re.compile(r"[A-Za-z0-9_.:/+ -]*\Z")
 _PRINTABLE = re.compile(r"[\x20-\x7e]*\Z")
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf"})
-
-
-def iso(at: float | None) -> str | None:
-    """Seconds since 1970 as ISO 8601, UTC; None stays None."""
-    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
 
 
 class Home:
@@ -39,7 +37,7 @@ class Home:
         self._layout = layout
         self._plan = plan
         self._attempts, self._tasks = str(layout.attempts), str(layout.tasks)
-        self._log_fd = -1
+        self._logs = SweepLogs(layout)
 
     def create(self, config_text: bytes) -> None:
         """Make the folders, and keep the user's file as it was."""
@@ -83,22 +81,23 @@ class Home:
 
     def record(self, sweep: Sweep, records: Iterable[ev.Record]) -> None:
         """Follow what was journalled: the status of each ended attempt, and lines in `logs/sweep.log`."""
-        lines: list[str] = []
         for record in records:
             event = record.event
             match event:
-                case ev.Ended():
+                case ev.Ended() | ev.Recovered():
                     for end in event.attempts:
                         task = sweep.tasks[end.task]
                         self._write_status(task, task.attempts[end.attempt - 1])
-                        if end.state != "completed":
-                            lines.append(_log_line(record.at, _end_text(end)))
-                case ev.Launching() | ev.Running() | ev.DelaysOver() | ev.SourceReachable():
-                    pass
+                        if isinstance(event, ev.Recovered):
+                            self._link(task_name(end.task), end.attempt)
+                case ev.Withdrawn():
+                    for ref in event.attempts:
+                        task = sweep.tasks[ref.task]
+                        self._write_status(task, task.attempts[ref.attempt - 1])
                 case _:
-                    lines.append(_log_line(record.at, describe(event)))
-        if lines:
-            self._append_log("".join(lines))
+                    pass
+            self._logs.take(sweep, record)
+        self._logs.write()
 
     def _write_status(self, task: Task, attempt: Attempt) -> None:
         path = f"{self._attempts}/{task_name(task.index)}.{attempt.number}/{STATUS}"
@@ -113,6 +112,9 @@ class Home:
                     directory = f"{self._attempts}/{task_name(task.index)}.{attempt.number}"
                     if os.path.exists(directory) and not _has_text(f"{directory}/{STATUS}"):  # noqa: PTH110
                         self._write_status(task, attempt)
+            if task.counting:
+                self._write_status(task, task.attempts[task.counting - 1])
+                self._link(task_name(task.index), task.counting)
 
     def refresh(self, sweep: Sweep) -> None:
         """Bring the sweep-wide files up to date; O(tasks), done when an engine starts and stops."""
@@ -153,16 +155,8 @@ class Home:
                 )
         _write(self._layout.mapping, "".join(out).encode())
 
-    def _append_log(self, text: str) -> None:
-        if self._log_fd < 0:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            self._log_fd = os.open(self._layout.sweep_log, flags, FILE_MODE)
-        os.write(self._log_fd, text.encode())
-
     def close(self) -> None:
-        if self._log_fd >= 0:
-            os.close(self._log_fd)
-            self._log_fd = -1
+        self._logs.close()
 
 
 def status_of(attempt: Attempt) -> dict[str, Value]:
@@ -237,79 +231,6 @@ def _failed_entry(task: Task) -> str:
     return f"{task_name(task.index)}:\n" + "".join(
         f"  {key}: {_scalar(value)}\n" for key, value in fields.items()
     )
-
-
-def _log_line(at: float, text: str) -> str:
-    return f"{iso(at)} {text}\n"
-
-
-def _end_text(end: ev.End) -> str:
-    what = f"{task_name(end.task)} {end.state}"
-    if end.attempt > 1:
-        what += f" (attempt {end.attempt})"
-    if end.kind:
-        what += f": {end.kind}"
-    if end.exit_code is not None:
-        what += f", exit status {end.exit_code}"
-    return f"{what}: {end.message}" if end.message else what
-
-
-def describe(event: ev.Event) -> str:
-    """One line in words, for logs and for the plain output of `--no-ui`."""
-    match event:
-        case ev.SweepCreated():
-            return f"sweep {event.sweep_id} created: {event.total} tasks"
-        case ev.SourceAdded():
-            return f"source {event.source}: {event.slots} slots"
-        case ev.SourceRemoved():
-            return f"source {event.source}: no new tasks"
-        case ev.SourceUnreachable():
-            return f"source {event.source} unreachable: {event.reason}"
-        case ev.SourceReachable():
-            return f"source {event.source} answers again"
-        case ev.EngineStarted():
-            return f"engine started: pid {event.pid} on {event.host} (epoch {event.epoch})"
-        case ev.EngineStopped():
-            return f"engine stopped: {event.reason}"
-        case ev.Launching():
-            return f"launching {_tasks(event.attempts)} on {event.source}"
-        case ev.Running():
-            return f"running {_tasks(event.attempts)}"
-        case ev.Ended():
-            return "; ".join(_end_text(end) for end in event.attempts)
-        case ev.Unknown():
-            return f"{_tasks(event.attempts)} unknown: {event.reason}"
-        case ev.Stray():
-            return f"stray: {'; '.join(_end_text(end) for end in event.attempts)}"
-        case ev.Requeued():
-            return f"{_tasks(event.tasks)} queued again"
-        case ev.DelaysOver():
-            return "delayed tasks are ready"
-        case ev.Cancelling():
-            return f"cancelling {_tasks(event.attempts)} on {event.source}"
-        case ev.Dropped():
-            return f"{_names(event.tasks)} cancelled before launch"
-        case ev.RequestTaken():
-            what = f"{event.verb} {_names(event.tasks)}" if event.tasks else event.verb
-            return f"request: {what}" + (f" by {event.by}" if event.by else "")
-        case ev.RequestRefused():
-            return f"request refused: {event.reason}"
-        case ev.Paused():
-            return f"paused: {event.reason}"
-        case ev.SweepEnded():
-            return f"sweep {event.status}" + (f": {event.reason}" if event.reason else "")
-        case ev.Note():
-            return event.text
-
-
-def _tasks(attempts: tuple[ev.Ref, ...] | tuple[ev.Started, ...] | tuple[ev.Delay, ...]) -> str:
-    return _names(tuple(item.task for item in attempts))
-
-
-def _names(tasks: tuple[int, ...]) -> str:
-    if len(tasks) <= 3:
-        return ", ".join(task_name(task) for task in tasks)
-    return f"{len(tasks)} tasks"
 
 
 def _has_text(path: str) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from . import events as ev
+from .health import REPORT_EVERY, level_of
 from .sweep import ACTIVE, Sweep, TaskState
 
 
@@ -82,6 +83,9 @@ class SourceBack:
 class SourceRefused:
     """The source answered and will not serve us, however long we wait: an unknown host key, a refused login, no such
     partition, a project that differs. `reason` says the cause and the remedy.
+
+    It is disabled at once. If nothing else was said in that poll, what it holds is unknown from then on: attempts it
+    was asked to launch and did not take are told as `SawNothing(source_fault=True)` in the same poll.
     """
 
     reason: str
@@ -118,60 +122,185 @@ class SawHealth:
     queue: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SawCollected:
+    """What the attempt wrote elsewhere is at home: `files` of `size` bytes; `problem` says, in words, what is not."""
+
+    task: int
+    attempt: int
+    files: int
+    size: int
+    problem: str = ""
+
+
 Observation: TypeAlias = (
     SawRunning | SawEnd | SawNothing | SawWithdrawn | SawWaiting | SawHealth | CannotTell | SourceAway | SourceBack
-    | SourceRefused
+    | SourceRefused | SawCollected
 )  # fmt: skip
 
 
-def interpret(sweep: Sweep, source: str, observations: Iterable[Observation]) -> list[ev.Event]:
-    """The events that follow from what `source` said, in the order they must be applied.
+def interpret(sweep: Sweep, source: str, observations: Iterable[Observation], now: float) -> list[ev.Event]:
+    """The events that follow from what `source` said at `now`, in the order they must be applied.
 
     The sweep is not changed. Several observations of one attempt in one call are allowed; the first end counts.
     """
-    running: dict[tuple[int, int], ev.Started] = {}
-    ends: dict[tuple[int, int], ev.End] = {}
-    strays: list[ev.End] = []
-    unknown: dict[str, list[ev.Ref]] = {}
-    out: list[ev.Event] = []
-    away = sweep.sources[source].unreachable_since is not None
+    reading = _Reading(sweep, source)
     for seen in observations:
+        reading.take(seen)
+    return reading.events(now)
+
+
+class _Reading:
+    """One poll of one source on its way to events."""
+
+    def __init__(self, sweep: Sweep, source: str) -> None:
+        self._sweep, self._name = sweep, source
+        self._source = sweep.sources[source]
+        self._away = self._source.unreachable_since is not None
+        self._speaks = False
+        """Whether it said anything that only somebody who can be asked says."""
+        self._refused: str | None = None
+        self._fault = ""
+        self._contact: list[ev.Event] = []
+        self._strikes: list[str] = []
+        self._unknown: dict[str, list[ev.Ref]] = {}
+        self._running: dict[tuple[int, int], ev.Started] = {}
+        self._ends: dict[tuple[int, int], ev.End] = {}
+        self._withdrawn: dict[tuple[int, int], None] = {}
+        self._recovered: dict[int, ev.End] = {}
+        self._strays: list[ev.End] = []
+        self._waiting: dict[str, SawWaiting] = {}
+        self._health: SawHealth | None = None
+        self._brought: dict[tuple[int, int], ev.Brought] = {}
+
+    def take(self, seen: Observation) -> None:
+        sweep = self._sweep
         match seen:
             case SawRunning():
+                self._speaks = True
                 if _alive(sweep, seen.task, seen.attempt) and _is_news(sweep, seen):
                     key = (seen.task, seen.attempt)
-                    running[key] = ev.Started(seen.task, seen.attempt, seen.handle, seen.started_at)
-            case SawEnd() | SawNothing():
-                key = (seen.task, seen.attempt)
-                end = _end_of(sweep, seen)
-                if key in ends or not _alive(sweep, seen.task, seen.attempt):
-                    if not _already_recorded(sweep, end) and key not in ends:
-                        strays.append(end)
-                else:
-                    ends[key] = end
+                    self._running[key] = ev.Started(seen.task, seen.attempt, seen.handle, seen.started_at)
+            case SawEnd() | SawNothing() | SawWithdrawn():
+                self._over(seen)
             case CannotTell():
                 if _alive(sweep, seen.task, seen.attempt) and sweep.tasks[seen.task].unknown_since is None:
-                    unknown.setdefault(seen.reason, []).append(ev.Ref(seen.task, seen.attempt))
+                    self._unknown.setdefault(seen.reason, []).append(ev.Ref(seen.task, seen.attempt))
             case SourceAway():
-                if not away:
-                    out.append(ev.SourceUnreachable(source, seen.reason))
-                away = True
+                if not self._away:
+                    self._contact.append(ev.SourceUnreachable(self._name, seen.reason))
+                self._strikes.append(seen.reason)
+                self._away = True
             case SourceBack():
-                if away:
-                    out.append(ev.SourceReachable(source))
-                away = False
-            case SawWithdrawn() | SawWaiting() | SawHealth() | SourceRefused():
-                raise NotImplementedError(type(seen).__name__)
-    out += [ev.Unknown(tuple(refs), reason) for reason, refs in unknown.items()]
-    for key in ends:
-        running.pop(key, None)  # it came and went between two looks: its end says it all
-    if running:
-        out.append(ev.Running(tuple(running.values())))
-    if ends:
-        out.append(ev.Ended(tuple(ends.values())))
-    if strays:
-        out.append(ev.Stray(tuple(strays)))
-    return out
+                self._speaks = True
+                if self._away or self._source.waits_for_its_answer:
+                    self._contact.append(ev.SourceReachable(self._name))
+                self._away = False
+            case SourceRefused():
+                self._refused = seen.reason
+            case SawWaiting():
+                self._speaks = True
+                self._waiting[seen.batch] = seen
+            case SawHealth():
+                self._speaks = True
+                self._health = seen
+            case SawCollected():
+                key = (seen.task, seen.attempt)
+                self._brought[key] = ev.Brought(*key, seen.files, seen.size, seen.problem)
+
+    def _over(self, seen: SawEnd | SawNothing | SawWithdrawn) -> None:
+        """The attempt is over, or never began."""
+        sweep, key = self._sweep, (seen.task, seen.attempt)
+        self._speaks = True
+        end = _end_of(sweep, seen)
+        if key in self._ends or key in self._withdrawn:
+            return
+        if not _alive(sweep, seen.task, seen.attempt):
+            if _recovers(sweep, seen) and seen.task not in self._recovered:
+                self._recovered[seen.task] = end
+            elif not _already_recorded(sweep, end):
+                self._strays.append(end)
+        elif end.state != "cancelled" and self._was_withdrawn(seen):
+            self._withdrawn[key] = None
+        else:
+            self._ends[key] = end
+            if isinstance(seen, SawNothing) and seen.source_fault:
+                self._fault = seen.message or "it refused a launch"
+
+    def _was_withdrawn(self, seen: SawEnd | SawNothing | SawWithdrawn) -> bool:
+        """Whether the claim was revoked because we asked for it, be it by an engine before this one."""
+        if isinstance(seen, SawNothing):
+            return seen.task in self._source.asked and not seen.source_fault
+        return isinstance(seen, SawWithdrawn)
+
+    def events(self, now: float) -> list[ev.Event]:
+        out = self._contact
+        if self._refused is not None and not self._speaks and not self._away:
+            # Nobody can ask after what runs there; if it stays so, the work goes elsewhere after the grace period.
+            tasks = (self._sweep.tasks[index] for index in sorted(self._source.active))
+            doubted = [ev.Ref(t.index, len(t.attempts)) for t in tasks if t.unknown_since is None]
+            if doubted:
+                self._unknown.setdefault(self._refused, []).extend(doubted)
+        out += [ev.Unknown(tuple(refs), reason) for reason, refs in self._unknown.items()]
+        for key in (*self._ends, *self._withdrawn):
+            self._running.pop(key, None)  # it came and went between two looks: its end says it all
+        if self._running:
+            out.append(ev.Running(tuple(self._running.values())))
+        if self._ends:
+            out.append(ev.Ended(tuple(self._ends.values())))
+        if self._withdrawn:
+            out.append(ev.Withdrawn(tuple(ev.Ref(*key) for key in self._withdrawn)))
+        if self._recovered:
+            out.append(ev.Recovered(tuple(self._recovered.values())))
+        if self._strays:
+            out.append(ev.Stray(tuple(self._strays)))
+        brought = tuple(self._brought[key] for key in self._brought if key in self._sweep.uncollected)
+        if brought:
+            out.append(ev.Collected(brought))
+        return out + self._of_the_source(now)
+
+    def _of_the_source(self, now: float) -> list[ev.Event]:
+        out: list[ev.Event] = []
+        for seen in self._waiting.values():
+            batch = self._source.batches.get(seen.batch)
+            if batch is not None and (batch.waiting, batch.reason) != (seen.count, seen.reason):
+                out.append(ev.Waiting(self._name, seen.batch, seen.count, seen.reason))
+        if self._health is not None:
+            felt = self._health
+            level = level_of(memory=felt.memory, disk=felt.disk, load=felt.load)
+            last = self._source.health_at
+            if last is None or level != self._source.level or now >= last + REPORT_EVERY:
+                out.append(
+                    ev.SourceHealth(
+                        self._name, level, felt.cpu, felt.memory, felt.disk, felt.load, felt.queue
+                    )
+                )
+        if self._source.disabled_since is not None:
+            return out
+        if self._fault and not self._strikes:
+            # One refusal, however many attempts were in the batch; who could not be reached refused nothing besides.
+            self._strikes.append(self._fault)
+        room = max(0, self._sweep.rules.strikes - self._source.strikes)
+        out += [ev.SourceStrike(self._name, reason) for reason in self._strikes[:room]]
+        if self._refused is not None:
+            out.append(ev.SourceDisabled(self._name, self._refused, "refused"))
+        return out
+
+
+def _recovers(sweep: Sweep, seen: SawEnd | SawNothing | SawWithdrawn) -> bool:
+    """Whether an attempt that was given up has done the work after all, and nobody else did or is at it.
+
+    One that our own signal reached may have exited with 0 for that.
+    """
+    return (
+        isinstance(seen, SawEnd)
+        and seen.exit_code == 0
+        and seen.failure is None
+        and not seen.stopped
+        and sweep.ended is None
+        and (seen.task, seen.attempt) in sweep.given_up
+        and sweep.tasks[seen.task].state in (TaskState.PENDING, TaskState.FAILED)
+    )
 
 
 def _alive(sweep: Sweep, index: int, number: int) -> bool:
@@ -197,13 +326,18 @@ def _already_recorded(sweep: Sweep, end: ev.End) -> bool:
     return known.exit_code == end.exit_code and known.signal == end.signal and known.kind != "source_lost"
 
 
-def _end_of(sweep: Sweep, seen: SawEnd | SawNothing) -> ev.End:
+def _end_of(sweep: Sweep, seen: SawEnd | SawNothing | SawWithdrawn) -> ev.End:
     task = sweep.tasks[seen.task]
     wanted = task.cancel_requested and len(task.attempts) == seen.attempt
+    if isinstance(seen, SawWithdrawn):
+        state = "cancelled" if wanted else "failed"
+        return ev.End(seen.task, seen.attempt, state, message="withdrawn before it began")
     if isinstance(seen, SawNothing):
         if wanted:
             return ev.End(seen.task, seen.attempt, "cancelled", message=seen.message)
-        return ev.End(seen.task, seen.attempt, "failed", "launch_failed", message=seen.message)
+        return ev.End(
+            seen.task, seen.attempt, "failed", "launch_failed", message=seen.message, source_fault=seen.source_fault
+        )  # fmt: skip
     state: ev.EndState
     kind: ev.FailureKind | None
     if wanted and (seen.stopped or seen.exit_code != 0):
@@ -216,6 +350,13 @@ def _end_of(sweep: Sweep, seen: SawEnd | SawNothing) -> ev.End:
         state, kind = "completed", None
     else:
         state, kind = "failed", "exit"
+    # A runner that dies on this very machine was killed by somebody here; elsewhere it was the machine (a node that
+    # failed, a host that rebooted), and that is no try of the task's own.
+    source = (
+        sweep.sources[task.attempts[seen.attempt - 1].source] if seen.attempt <= len(task.attempts) else None
+    )
+    lost = kind == "source_lost" and source is not None and source.kind != "local"
     return ev.End(
-        seen.task, seen.attempt, state, kind, seen.exit_code, seen.signal, seen.message, seen.started_at, seen.ended_at
+        seen.task, seen.attempt, state, kind, seen.exit_code, seen.signal, seen.message, seen.started_at, seen.ended_at,
+        source_fault=lost,
     )  # fmt: skip

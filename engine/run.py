@@ -28,7 +28,7 @@ from .sources.attempt import require_room
 from .sources.base import Source, SourceContext
 from .sources.registry import SourceSpec, make_source
 from .store import SweepStore
-from .sweep import Sweep
+from .sweep import SourceState, Sweep
 from .trouble import disk_trouble
 
 OnSignal = Callable[[Engine, int], None]
@@ -149,17 +149,15 @@ def _run_locked(
     clock = SteadyClock(store.sweep.updated_at)
     waker = Waker()
     context = SourceContext(layout, store.sweep.id, Path(store.sweep.project), waker.wake)
-    sources = {
-        state.name: parts.source(
-            SourceSpec(state.name, state.kind, state.slots, dict(state.options)), context
-        )
-        for state in store.sweep.sources.values()
-    }
+
+    def make(state: SourceState) -> Source:
+        return parts.source(SourceSpec(state.name, state.kind, state.slots, dict(state.options)), context)
+
     renderer = Renderer(
         store.plan, sweep_id=store.sweep.id, project_dir=store.sweep.project, base_env=os.environ
     )
     home = parts.home(layout, store.plan)
-    engine = Engine(store, sources, lock, home, renderer, disk, clock, listeners=listeners)
+    engine = Engine(store, {}, lock, home, renderer, disk, clock, listeners=listeners, make=make)
     probe = Probe(layout.logs)
     arrived: list[int] = []
     handlers = _catch(arrived) if on_signal is not None else {}

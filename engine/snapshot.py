@@ -12,18 +12,28 @@ from typing import Any, cast
 
 from ..state.documents import Document, SweepDocuments
 from ..state.journal import Position
+from .health import HealthRules
 from .plan.model import Plan
 from .plan.store import plan_from_json, plan_to_json
-from .sweep import ACTIVE, Attempt, ReadyQueue, SourceState, Sweep, SweepStatus, Task, TaskState
+from .sweep import ACTIVE, Attempt, Batch, SourceState, Sweep, SweepStatus, Task, TaskQueue, TaskState
 
 FORMAT = 1
 
 _FRAME = (
     "id", "name", "project", "created_at", "max_concurrent", "launch_delay", "retry_max", "retry_backoff", "strategy",
-    "grace", "last_launch_at", "last_source", "batches", "paused", "pause_reason", "cancel_requested", "ended_at",
+    "last_launch_at", "last_source", "batches", "paused", "pause_reason", "blamed", "cancel_requested", "ended_at",
     "reason", "epoch", "engine_host", "engine_pid", "seq", "updated_at",
 )  # fmt: skip
 _ORDERS = ("retry_due", "cancel_due", "drop_due", "force_due", "unknown", "failures", "launch_failures")
+_TASK = ("not_before", "unknown_since", "tries_before", "losses", "refusals", "counting", "cancel_requested")
+_OF_SOURCE = tuple(
+    f.name
+    for f in fields(SourceState)
+    if f.name not in ("options", "active", "batches", "held", "waiting", "asked")
+)
+"""Fields of a source that are stored as they are."""
+_LATER = {"blamed": False}
+"""Of the frame: what snapshots of earlier versions lack."""
 _ATTEMPT_DEFAULTS = {f.name: f.default for f in fields(Attempt)}
 
 
@@ -36,6 +46,10 @@ def to_documents(plan: Plan, sweep: Sweep, position: Position) -> SweepDocuments
     frame: dict[str, object] = {name: getattr(sweep, name) for name in _FRAME}
     frame |= {name: list(cast("dict[int, None]", getattr(sweep, name))) for name in _ORDERS}
     frame["retry_on"] = sorted(sweep.retry_on)
+    frame["grace"], frame["rules"] = sweep.rules.grace, [list(pair) for pair in sweep.rules.pairs()]
+    frame["given_up"] = [list(key) for key in sweep.given_up]
+    frame["uncollected"] = [list(key) for key in sweep.uncollected]
+    frame["left_behind"] = [[*key, problem] for key, problem in sweep.left_behind.items()]
     frame["ended"] = sweep.ended.value if sweep.ended else None
     frame["requests"] = dict(sweep.requests)
     frame["notes"] = [list(note) for note in sweep.notes]
@@ -57,27 +71,12 @@ def to_documents(plan: Plan, sweep: Sweep, position: Position) -> SweepDocuments
             row["state"] = task.state.value
         if task.attempts:
             row["attempts"] = [_attempt_row(attempt) for attempt in task.attempts]
-        for name in ("not_before", "unknown_since", "tries_before", "cancel_requested"):
+        for name in _TASK:
             value = getattr(task, name)
             if value:
                 row[name] = value
         tasks.append(row)
-    sources: list[Document] = [
-        {
-            "name": s.name,
-            "kind": s.kind,
-            "slots": s.slots,
-            "options": [list(pair) for pair in s.options],
-            "removed": s.removed,
-            "unreachable_since": s.unreachable_since,
-            "unreachable_reason": s.unreachable_reason,
-            "launched": s.launched,
-            "completed": s.completed,
-            "failed": s.failed,
-            "busy_seconds": s.busy_seconds,
-        }
-        for s in sweep.sources.values()
-    ]
+    sources = [_source_row(source) for source in sweep.sources.values()]
     return SweepDocuments(document, tasks, sources)
 
 
@@ -92,8 +91,7 @@ def from_documents(documents: SweepDocuments) -> tuple[Plan, Sweep, Position]:
         plan = plan_from_json({**frozen, "tasks": [row["plan"] for row in rows]})
         sweep = _restore(cast("Mapping[str, Any]", document["snapshot"]), rows)
         for row in cast("list[Mapping[str, Any]]", documents.sources):
-            source = SourceState(**row)
-            source.options = tuple((str(key), str(value)) for key, value in row["options"])
+            source = _source(row)
             sweep.sources[source.name] = source
         position = Position(**cast("dict[str, int]", document["journal"]))
     except (KeyError, TypeError, ValueError) as error:
@@ -101,17 +99,27 @@ def from_documents(documents: SweepDocuments) -> tuple[Plan, Sweep, Position]:
     for task in sweep.tasks:
         sweep.counts[task.state] += 1
         if task.state in ACTIVE:
-            sweep.sources[task.attempts[-1].source].active.add(task.index)
+            attempt = task.attempts[-1]
+            source = sweep.sources[attempt.source]
+            source.active.add(task.index)
+            if attempt.batch in source.batches:
+                source.batches[attempt.batch].active += 1
+    for source in sweep.sources.values():
+        source.held = sum(batch.held for batch in source.batches.values())
     return plan, sweep, position
 
 
 def _restore(frame: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> Sweep:
     sweep = Sweep()
     for name in _FRAME:
-        setattr(sweep, name, frame[name])
+        setattr(sweep, name, frame.get(name, _LATER[name]) if name in _LATER else frame[name])
     for name in _ORDERS:
         setattr(sweep, name, dict.fromkeys(frame[name]))
     sweep.retry_on = frozenset(frame["retry_on"])
+    sweep.rules = HealthRules.of(((str(k), v) for k, v in frame.get("rules", ())), frame["grace"])
+    sweep.given_up = dict.fromkeys((task, number) for task, number in frame.get("given_up", ()))
+    sweep.uncollected = dict.fromkeys((task, number) for task, number in frame.get("uncollected", ()))
+    sweep.left_behind = {(task, number): words for task, number, words in frame.get("left_behind", ())}
     sweep.ended = SweepStatus(frame["ended"]) if frame["ended"] else None
     sweep.requests = dict(frame["requests"])
     sweep.notes.extend((at, text) for at, text in frame["notes"])
@@ -119,15 +127,13 @@ def _restore(frame: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> Sweep:
     if isinstance(ready, dict):
         run = cast("dict[str, int]", ready)
         ready = range(run["from"], run["from"] + run["count"])
-    sweep.ready = ReadyQueue(cast("list[int]", ready))
+    sweep.ready = TaskQueue(cast("list[int]", ready))
     for index, row in enumerate(rows):
         task = Task(index, TaskState(row.get("state", "pending")))
         task.attempts = [_attempt(item) for item in row.get("attempts", ())]
-        task.not_before, task.unknown_since = row.get("not_before"), row.get("unknown_since")
-        task.tries_before, task.cancel_requested = (
-            row.get("tries_before", 0),
-            row.get("cancel_requested", False),
-        )
+        for name in _TASK:
+            if name in row:
+                setattr(task, name, row[name])
         sweep.tasks.append(task)
         if task.not_before is not None:
             sweep.delayed.append((task.not_before, index))
@@ -138,6 +144,27 @@ def _restore(frame: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> Sweep:
 
 def _is_run(numbers: list[int]) -> bool:
     return bool(numbers) and numbers[-1] - numbers[0] == len(numbers) - 1 and numbers == sorted(numbers)
+
+
+def _source_row(source: SourceState) -> Document:
+    """Loads are not stored: the tasks say them."""
+    row: Document = {name: getattr(source, name) for name in _OF_SOURCE}
+    row["options"] = [list(pair) for pair in source.options]
+    row["batches"] = [
+        [name, batch.limit, batch.waiting, batch.reason] for name, batch in source.batches.items()
+    ]
+    row["waiting"], row["asked"] = list(source.waiting), list(source.asked)
+    return row
+
+
+def _source(row: Mapping[str, Any]) -> SourceState:
+    source = SourceState(**{name: row[name] for name in _OF_SOURCE if name in row})
+    source.options = tuple((str(key), str(value)) for key, value in row["options"])
+    for name, limit, waiting, reason in row.get("batches", ()):
+        source.batches[name] = Batch(limit, 0, waiting, reason)
+    source.waiting = TaskQueue(row.get("waiting", ()))
+    source.asked = dict.fromkeys(row.get("asked", ()))
+    return source
 
 
 def _attempt_row(attempt: Attempt) -> dict[str, object]:

@@ -22,9 +22,12 @@ def counts(sweep: Sweep) -> dict[str, int]:
 
 
 def summary(sweep: Sweep, status: SweepStatus, root: Path) -> dict[str, object]:
-    """The object of `status --json`. `unknown`: how many of those counted as active nobody can speak for now.
+    """The object of `status --json`.
 
-    The figures of `sources` are attempts, those of `counts` tasks.
+    `unknown`: how many of those counted as active nobody can speak for now; `uncollected`: attempts elsewhere whose
+    files are not home yet. The figures of `sources` are attempts, those of `counts` tasks. `waiting`: those among the
+    active that a source with a queue of its own has not begun; `health` in one word, empty while nothing is known, and
+    its `reason`.
     """
     return {
         "id": sweep.id,
@@ -41,12 +44,18 @@ def summary(sweep: Sweep, status: SweepStatus, root: Path) -> dict[str, object]:
                 "completed": source.completed,
                 "failed": source.failed,
                 "unreachable_since": iso(source.unreachable_since),
+                "reason": source.unreachable_reason or source.disabled_reason,
+                "waiting": len(source.waiting),
+                "disabled_since": iso(source.disabled_since),
+                "disabled_reason": source.disabled_reason,
+                "health": source.condition,
             }
             for source in sweep.sources.values()
         ],
         "created_at": iso(sweep.created_at),
         "ended_at": iso(sweep.ended_at),
         "directory": str(root),
+        "uncollected": len(sweep.uncollected),
         "reason": sweep.reason or sweep.pause_reason,
     }
 
@@ -61,7 +70,7 @@ def eta(sweep: Sweep, now: float) -> float | None:
     busy = sum(source.busy_seconds for source in sweep.sources.values())
     if not left or not ended:
         return None
-    slots = sum(source.slots for source in sweep.sources.values() if not source.removed)
+    slots = sum(s.slots for s in sweep.sources.values() if not s.removed and s.disabled_since is None)
     if sweep.max_concurrent is not None:
         slots = min(slots, sweep.max_concurrent)
     spent = sum(

@@ -32,7 +32,10 @@ class News:
         for record in self.records:
             event = record.event
             match event:
-                case ev.Launching() | ev.Running() | ev.Ended() | ev.Unknown() | ev.Cancelling():
+                case (
+                    ev.Launching() | ev.Running() | ev.Ended() | ev.Unknown() | ev.Cancelling() | ev.Withdrawing()
+                    | ev.Withdrawn() | ev.Recovered() | ev.OutOfReach()
+                ):  # fmt: skip
                     found.update(item.task for item in event.attempts)
                 case ev.Requeued():
                     found.update(item.task for item in event.tasks)
@@ -82,6 +85,7 @@ class Viewer:
         return max(0.0, time.time() - max(holder.beat_at, self.sweep.updated_at))
 
     def attempt_dir(self, index: int, attempt: int | None = None) -> Path | None:
-        """The directory of an attempt (default: the latest); None if the task was never launched."""
-        number = attempt or len(self.sweep.tasks[index].attempts)
+        """The directory of an attempt (default: the one that counts); None if the task was never launched."""
+        counting = self.sweep.tasks[index].attempt
+        number = attempt or (counting.number if counting else 0)
         return self.layout.attempt(task_name(index), number) if number else None

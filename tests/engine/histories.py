@@ -52,8 +52,8 @@ def histories(draw: st.DrawFn) -> History:
     """A sweep somewhere on its way."""
     total = draw(st.integers(1, 6))
     sources = [
-        ev.SourceAdded(f"src-{n}", draw(st.sampled_from(("local", "ssh"))), draw(st.integers(1, 3)), (("k", "v"),))
-        for n in range(draw(st.integers(1, 3)))
+        ev.SourceAdded(f"src-{n}", kind, draw(st.integers(1, 3)), (("k", "v"),), kind == "slurm", kind != "local")
+        for n, kind in enumerate(draw(st.lists(st.sampled_from(("local", "ssh", "slurm")), min_size=1, max_size=3)))
     ]  # fmt: skip
     first = created(
         total,
@@ -62,8 +62,13 @@ def histories(draw: st.DrawFn) -> History:
         retry_max=draw(st.integers(0, 2)),
         retry_backoff=draw(st.sampled_from((0.0, 0.3))),
         retry_on=draw(st.sampled_from((KINDS, ("exit",)))),
-        strategy=draw(st.sampled_from(("round_robin", "least_loaded", "random"))),
+        strategy=draw(st.sampled_from(("round_robin", "least_loaded", "random", "fastest"))),
         grace=draw(st.sampled_from((0.5, 5.0))),
+        rules=draw(
+            st.sampled_from(
+                ((), (("cooldown", 0.25), ("failure_tasks", 1), ("withdraw_after", 0.0), ("probes", 2)))
+            )
+        ),
     )
     history = History(first, *sources)
     for _ in range(draw(st.integers(0, 30))):
@@ -76,7 +81,21 @@ def _something_happens(draw: st.DrawFn, history: History) -> None:
     active = [task for task in sweep.tasks if task.state in ACTIVE]
     what = draw(
         st.sampled_from(
-            ("settle", "settle", "time", "end", "end", "start", "doubt", "source", "request", "engine")
+            (
+                "settle",
+                "settle",
+                "time",
+                "end",
+                "end",
+                "start",
+                "doubt",
+                "source",
+                "trust",
+                "request",
+                "engine",
+                "withdrawn",
+                "recover",
+            )
         )
     )
     if what == "settle":
@@ -85,6 +104,18 @@ def _something_happens(draw: st.DrawFn, history: History) -> None:
         history.now = round(history.now + draw(st.sampled_from((0.001, 0.25, 1.0, 10.0))), 3)
     elif what == "source":
         _source_event(draw, history)
+    elif what == "trust":
+        _trust_event(draw, history)
+    elif what == "recover":
+        for index, number in list(sweep.given_up):
+            if sweep.tasks[index].state in (TaskState.PENDING, TaskState.FAILED) and sweep.ended is None:
+                history.add(ev.Recovered((ev.End(index, number, "completed", exit_code=0),)))
+                break
+    elif what == "withdrawn":
+        asked = [index for source in sweep.sources.values() for index in source.asked]
+        fit = [sweep.tasks[index] for index in asked if sweep.tasks[index].state is not TaskState.CANCELLING]
+        if fit:
+            history.add(ev.Withdrawn((ev.Ref(fit[0].index, len(fit[0].attempts)),)))
     elif what == "request":
         history.add(_request(draw, history))
     elif what == "engine":
@@ -106,7 +137,9 @@ def _end(draw: st.DrawFn, ref: ev.Ref, *, cancelled: bool) -> ev.End:
         st.sampled_from(("completed", "failed", "cancelled") if cancelled else ("completed", "failed"))
     )
     if state == "failed":
-        return ev.End(*ref, state, draw(st.sampled_from(KINDS)), message=draw(st.text(max_size=5)))
+        kind = draw(st.sampled_from(KINDS))
+        fault = kind in ("launch_failed", "source_lost") and draw(st.booleans())
+        return ev.End(*ref, state, kind, message=draw(st.text(max_size=5)), source_fault=fault)
     return ev.End(*ref, state, exit_code=0, started_at=1.5, ended_at=draw(st.sampled_from((None, 2.5))))
 
 
@@ -119,11 +152,35 @@ def _source_event(draw: st.DrawFn, history: History) -> None:
                     ev.SourceUnreachable(source.name, "no answer"),
                     ev.SourceReachable(source.name),
                     ev.SourceRemoved(source.name),
-                    ev.SourceAdded(source.name, source.kind, 2),
+                    ev.SourceAdded(
+                        source.name, source.kind, 2, source.options, source.queue, source.elsewhere
+                    ),
                 )
             )
         )
     )
+
+
+def _trust_event(draw: st.DrawFn, history: History) -> None:
+    source = draw(st.sampled_from(list(history.sweep.sources.values())))
+    cause: ev.Cause = draw(st.sampled_from(("strikes", "refused", "failures", "start")))
+    events: list[ev.Event] = [
+        ev.SourceStrike(source.name, "no answer"),
+        ev.SourceHealth(
+            source.name, draw(st.sampled_from(("healthy", "degraded"))), 5.0, None, 91.5, 0.5, "1 waits"
+        ),
+    ]
+    if source.disabled_since is None:
+        events.append(ev.SourceDisabled(source.name, "refused", cause))
+    else:
+        events.append(ev.SourceEnabled(source.name))
+    for task, number in history.sweep.uncollected:
+        events.append(ev.Collected((ev.Brought(task, number, 1, 10, draw(st.sampled_from(("", "gone")))),)))
+    for batch in source.batches:
+        events.append(
+            ev.Waiting(source.name, batch, draw(st.integers(0, 3)), draw(st.sampled_from(("", "Priority"))))
+        )
+    history.add(draw(st.sampled_from(events)))
 
 
 def _request(draw: st.DrawFn, history: History) -> ev.Event:

@@ -41,7 +41,7 @@ def running(*, cancel: bool = False) -> History:
 
 
 def seen(history: History, *observations: Observation) -> list[ev.Event]:
-    events = interpret(history.sweep, "s", observations)
+    events = interpret(history.sweep, "s", observations, history.now)
     history.add(*events)
     check_shape(history.sweep)
     return events
@@ -124,9 +124,11 @@ def test_away_and_back_are_told_in_their_order() -> None:
     assert [e.type for e in seen(history, SourceAway("x"), SourceBack())] == [
         "source_unreachable",
         "source_reachable",
+        "source_strike",
     ]
-    assert [e.type for e in seen(history, SourceAway("x"), SourceAway("x"))] == ["source_unreachable"]
-    assert seen(history, SourceAway("x")) == []
+    assert [e.type for e in seen(history, SourceAway("x"))] == ["source_unreachable", "source_strike"]
+    assert [e.type for e in seen(history, SourceAway("x"), SourceAway("x"))] == ["source_strike"]
+    assert seen(history, SourceAway("x")) == []  # three are enough
     assert [e.type for e in seen(history, SourceBack(), SourceBack())] == ["source_reachable"]
     assert seen(history, SourceBack()) == []
 
@@ -156,7 +158,9 @@ OBSERVATIONS = st.lists(
 @settings(max_examples=100, deadline=None)
 def test_whatever_is_said_the_events_can_be_applied(history: History, said: list[Observation]) -> None:
     said = [o for o in said if isinstance(o, SourceAway | SourceBack) or o.task < history.sweep.total]
-    history.add(*interpret(history.sweep, "src-0", said))
+    history.add(*interpret(history.sweep, "src-0", said, history.now))
     check_shape(history.sweep)
-    again = interpret(history.sweep, "src-0", [o for o in said if isinstance(o, SawEnd | SawNothing)])
+    again = interpret(
+        history.sweep, "src-0", [o for o in said if isinstance(o, SawEnd | SawNothing)], history.now
+    )
     assert not any(isinstance(event, ev.Ended) for event in again)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from spawn_tui.engine import events as ev
 from spawn_tui.engine.plan.model import Plan, PlannedTask
 from spawn_tui.engine.snapshot import from_documents, to_documents
-from spawn_tui.engine.sweep import ApplyError, ReadyQueue, Sweep, SweepStatus, TaskState, apply
+from spawn_tui.engine.sweep import ApplyError, Sweep, SweepStatus, TaskQueue, TaskState, apply
+from spawn_tui.state.documents import SweepDocuments
 from spawn_tui.state.journal import Position
 
 from ..simulation.invariants import check_shape, demand_same
@@ -46,6 +47,22 @@ def test_a_snapshot_at_any_point_and_the_rest_tell_the_same_sweep(
     for record in history.records[cut:]:
         apply(restored, record)
     demand_same(restored, history.sweep, "the snapshot and the rest")
+
+
+def test_a_snapshot_of_an_earlier_version_is_read() -> None:
+    """It knows nothing of queues, health and what was given up."""
+    history = History(created(3, grace=7.0), LOCAL)
+    history.settle()
+    documents = to_documents(plan_of(history.sweep), history.sweep, Position(history.sweep.seq, 1, 9, 9))
+    frame = documents.sweep["snapshot"]
+    assert isinstance(frame, dict)
+    for name in ("rules", "given_up", "blamed"):
+        del frame[name]
+    old = ("name", "kind", "slots", "options", "removed", "unreachable_since", "unreachable_reason", "launched",
+           "completed", "failed", "busy_seconds")  # fmt: skip
+    rows = [{name: row[name] for name in old} for row in documents.sources]
+    _, restored, _ = from_documents(SweepDocuments(documents.sweep, documents.tasks, rows))
+    demand_same(restored, history.sweep, "the snapshot")
 
 
 @given(histories())
@@ -186,7 +203,7 @@ def test_a_new_engine_doubts_anew() -> None:
     st.lists(st.tuples(st.sampled_from(("push", "discard", "first")), st.integers(0, 5))), st.integers(0, 4)
 )
 def test_the_ready_queue_is_a_list_without_repeats(steps: list[tuple[str, int]], start: int) -> None:
-    queue, model = ReadyQueue(range(start)), list(range(start))
+    queue, model = TaskQueue(range(start)), list(range(start))
     for what, value in steps:
         if what == "push":
             queue.push(value)
@@ -197,13 +214,14 @@ def test_the_ready_queue_is_a_list_without_repeats(steps: list[tuple[str, int]],
         else:
             assert queue.first(value) == model[:value]
         assert list(queue) == model
+        assert queue.last(2) == model[::-1][:2]
         assert len(queue) == len(model)
         assert all((task in queue) == (task in model) for task in range(6))
 
 
 def test_the_front_of_the_queue_is_found_without_walking() -> None:
     """Each task is visited a bounded number of times however many left before it."""
-    queue = ReadyQueue(range(20_000))
+    queue = TaskQueue(range(20_000))
     for task in range(20_000):
         assert queue.first(1) == [task]  # with a plain dict this alone is 200 million visits
         queue.discard(task)

@@ -6,6 +6,7 @@ the journal on the disk, record by record, and compares what it says with what t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -13,20 +14,21 @@ from typing import Protocol
 
 from spawn_tui.engine import events as ev
 from spawn_tui.engine.sweep import ACTIVE, ENDED, FINAL, Sweep, TaskState, apply
+from spawn_tui.engine.transitions import LOSSES, REFUSALS
 from spawn_tui.state.journal import JournalForked, JournalReader
 
 from .disk import SimDisk
-from .host import Host
+from .host import Host, Run
 
 P, L, R, G = TaskState.PENDING, TaskState.LAUNCHING, TaskState.RUNNING, TaskState.CANCELLING
 C, F, X = TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED
 LEGAL = {
-    P: {L, X},
-    L: {R, G, C, F, X},
-    R: {G, C, F, X},
+    P: {L, X, C},
+    L: {R, G, C, F, X, P},
+    R: {G, C, F, X, P},
     G: {C, F, X},
     C: set[TaskState](),
-    F: {P},
+    F: {P, C},
     X: {P},
 }
 """What a task's state may become by one event."""
@@ -53,6 +55,7 @@ def check_shape(sweep: Sweep) -> None:
     active: dict[str, set[int]] = {name: set() for name in sweep.sources}
     launched = dict.fromkeys(sweep.sources, 0)
     ended = {(name, state): 0 for name in sweep.sources for state in (C, F)}
+    batches = Counter[tuple[str, str]]()
     ready = list(sweep.ready)
     waiting = set(ready)
     demand(len(waiting) == len(ready) == len(sweep.ready), "a task stands twice in the ready queue", ready)
@@ -73,11 +76,28 @@ def check_shape(sweep: Sweep) -> None:
                 task,
             )
             demand(
-                attempt.state is not C or (last and state is C), "a completed task was launched again", task
+                (index, number) not in sweep.given_up
+                or (attempt.kind == "source_lost" and attempt.state is F),
+                "an attempt is kept as given up that was not",
+                task,
             )
+            counts_here = number == task.counting if task.counting else last
+            demand(
+                attempt.state is not C or (counts_here and state is C),
+                "a completed task was launched again",
+                task,
+            )
+        demand(
+            not task.counting or state is C, "an earlier attempt counts of a task that is not completed", task
+        )
+        if state is C:
+            done = [attempt.number for attempt in task.attempts if attempt.state is C]
+            demand(done == [task.counting or len(task.attempts)], "not exactly one completed attempt", task)
         if state in ACTIVE:
-            demand(task.attempts[-1].state is state, "attempt and task disagree", task)
-            active[task.attempts[-1].source].add(index)
+            last_attempt = task.attempts[-1]
+            demand(last_attempt.state is state, "attempt and task disagree", task)
+            active[last_attempt.source].add(index)
+            batches[last_attempt.source, last_attempt.batch] += 1
         demand(state is P or index not in waiting, "a task that does not wait is ready", task)
         demand(state is P or task.not_before is None, "a task that does not wait is delayed", task)
         if state is P:
@@ -89,6 +109,22 @@ def check_shape(sweep: Sweep) -> None:
     demand(counts == sweep.counts, "counts do not equal a recount", counts, sweep.counts)
     for name, source in sweep.sources.items():
         demand(source.active == active[name], "a source's load does not equal a recount", name, source.active)
+        for batch, held in source.batches.items():
+            demand(
+                held.active == batches[name, batch] > 0,
+                "a batch's size does not equal a recount",
+                name,
+                batch,
+            )
+            demand(held.limit > 0, "a batch that may run nothing", name, batch)
+        held = sum(max(0, batch.active - batch.limit) for batch in source.batches.values())
+        demand(source.held == held, "what is held back does not equal a recount", name, source.held, held)
+        for index in (*source.waiting, *source.asked):
+            demand(index in source.active, "a task waits in a queue that does not hold it", name, index)
+        demand(source.probing is None or source.probing in source.active, "a probe that is not there", name)
+        demand(
+            source.disabled_since is not None or source.probing is None, "a probe of a trusted source", name
+        )
         kept = (source.launched, source.completed, source.failed)
         demand(
             kept == (launched[name], ended[name, C], ended[name, F]),
@@ -115,7 +151,7 @@ def check_shape(sweep: Sweep) -> None:
 _PLAIN = tuple(
     f.name
     for f in fields(Sweep)
-    if f.name not in {"tasks", "sources", "ready", "delayed", "notes", "unknown"}
+    if f.name not in {"tasks", "sources", "ready", "delayed", "notes", "unknown", "given_up"}
 )
 _ORDERED = ("retry_due", "cancel_due", "drop_due", "force_due", "failures", "launch_failures")
 
@@ -128,6 +164,7 @@ def dump(sweep: Sweep) -> dict[str, object]:
     out["ready"] = list(sweep.ready)
     out["delayed"] = sorted(entry for entry in sweep.delayed if sweep.tasks[entry[1]].not_before == entry[0])
     out["unknown"] = list(sweep.unknown.items())
+    out["given_up"] = list(sweep.given_up)
     out["notes"] = list(sweep.notes)
     out["sources"] = list(sweep.sources.values())
     out["tasks"] = sweep.tasks
@@ -163,6 +200,8 @@ class Witness:
         self.sweep = Sweep()
         self.taken: list[str] = []
         """Ids of the requests in the journal, in their order."""
+        self._faults: set[ev.Ref] = set()
+        """Attempts that ended by a fault of their source."""
         self._forced: set[ev.Ref] = set()
         """Attempts a forced cancel was journalled for."""
         self._to_force: set[ev.Ref] = set()
@@ -189,7 +228,7 @@ class Witness:
     def read_again(self) -> None:
         """From the first event on; what was judged already is not judged again."""
         self.sweep, self.taken = Sweep(), []
-        self._forced, self._to_force = set(), set()
+        self._forced, self._to_force, self._faults = set(), set(), set()
         self._reader = JournalReader(self._disk, self._journal)
         self._follow(judge=False)
 
@@ -224,6 +263,10 @@ class Witness:
                 if isinstance(event, ev.RequestTaken) and event.verb == "cancel" and event.force:
                     tasks = (sweep.tasks[index] for index in event.tasks or range(sweep.total))
                     self._to_force |= {ev.Ref(t.index, len(t.attempts)) for t in tasks if t.state in ACTIVE}
+            case ev.Ended():
+                self._faults |= {ev.Ref(end.task, end.attempt) for end in event.attempts if end.source_fault}
+            case ev.OutOfReach():
+                self._faults.update(event.attempts)
             case ev.Cancelling(force=True):
                 self._forced.update(event.attempts)
             case ev.EngineStarted():
@@ -247,6 +290,17 @@ class Witness:
                 demand(not sweep.cancel_requested, "a launch while cancelling")
                 demand(sweep.ended is None, "a launch after the end")
                 demand(source.unreachable_since is None, "a launch on a source that is away")
+                demand(not source.removed, "a launch on a source that was removed")
+                if source.disabled_since is not None:
+                    demand(
+                        len(event.attempts) == 1 and source.probing is None,
+                        "a disabled source got more than a probe",
+                    )
+                    demand(
+                        source.probe_at is not None and source.probe_at <= at + ROUNDING,
+                        "probed too early",
+                        source.name,
+                    )
                 demand(
                     not any(ref.task in sweep.drop_due for ref in event.attempts),
                     "a cancelled task was launched",
@@ -271,6 +325,9 @@ class Witness:
                 for delay in event.tasks:
                     task = sweep.tasks[delay.task]
                     tries, last = len(task.attempts) - task.tries_before, task.attempts[-1]
+                    if ev.Ref(task.index, last.number) in self._faults:
+                        demand(task.losses < LOSSES and task.refusals < REFUSALS, "lost too often", task)
+                        continue
                     demand(task.state is F and tries <= sweep.retry_max, "retried too often", task)
                     demand(last.kind in sweep.retry_on, "retried after a failure that is not to be", task)
                     wait = sweep.retry_backoff * 2 ** (tries - 1)
@@ -278,29 +335,70 @@ class Witness:
             case ev.Ended():
                 for end in event.attempts:
                     self._judge_end(at, end)
+            case ev.Limited():
+                source = sweep.sources[event.source]
+                demand(event.limit > 0 and event.batch in source.batches, "a limit of nothing", event)
+            case ev.Withdrawing():
+                source = sweep.sources[event.source]
+                demand(not sweep.ready and not sweep.paused, "withdrawn though there is other work")
+                for ref in event.attempts:
+                    demand(ref.task in source.waiting, "asked back though it does not wait", ref)
+            case ev.Withdrawn():
+                for ref in event.attempts:
+                    run = self._run_of(ref)
+                    demand(
+                        run is not None and run.state == "revoked", "withdrawn, and yet it may run", ref, run
+                    )
+            case ev.Recovered():
+                for end in event.attempts:
+                    run = self._run_of(ev.Ref(end.task, end.attempt))
+                    demand(run is not None and run.state == "ended", "recovered, but not ended", end)
+                    assert run is not None
+                    demand(run.exit_code == 0 and not run.stopped, "recovered, but not completed", end, run)
+                    demand(
+                        sweep.tasks[end.task].state not in ACTIVE, "recovered beside an active attempt", end
+                    )
             case ev.Stray():
                 for end in event.attempts:
                     task = sweep.tasks[end.task]
                     active = task.state in ACTIVE and len(task.attempts) == end.attempt
                     demand(not active, "the end of a living attempt was called a stray", end)
+            case ev.Collected():
+                for brought in event.attempts:
+                    run = self._run_of(ev.Ref(brought.task, brought.attempt))
+                    demand(run is None or run.state != "running", "brought home before its end", brought)
             case ev.SweepEnded():
                 demand(sweep.active == 0, "the sweep ended while attempts are alive")
+                for task, number in sweep.uncollected:
+                    source = sweep.sources[sweep.tasks[task].attempts[number - 1].source]
+                    since = source.unreachable_since
+                    if source.disabled_cause == "start":
+                        continue  # there is nobody to ask
+                    demand(
+                        since is not None and at >= since + sweep.grace - ROUNDING,
+                        "ended before files were home that could have come",
+                        task,
+                        number,
+                    )
                 left = sweep.counts[P]
                 demand(not left or bool(event.reason), "the sweep ended with tasks left and no reason", left)
             case _:
                 pass
 
+    def _run_of(self, ref: ev.Ref) -> Run | None:
+        """What truly became of an attempt."""
+        source = self.sweep.tasks[ref.task].attempts[ref.attempt - 1].source
+        return self._truth.hosts[source].claims.get(self._truth.token(ref))
+
     def _judge_after(self, event: ev.Event) -> None:
         sweep = self.sweep
         if isinstance(event, ev.Launching):
             source = sweep.sources[event.source]
-            demand(len(source.active) <= source.slots, f"{source.name} has more attempts than slots", source)
+            demand(source.load <= source.slots, f"{source.name} has more attempts than slots", source)
+            demand(source.queue or not source.held, f"{source.name} holds attempts back and has no queue")
             limit = sweep.max_concurrent
             demand(
-                limit is None or sweep.active <= limit,
-                "more attempts than max_concurrent",
-                sweep.active,
-                limit,
+                limit is None or sweep.load <= limit, "more attempts than max_concurrent", sweep.load, limit
             )
 
     def _judge_end(self, at: float, end: ev.End) -> None:
@@ -353,7 +451,10 @@ class Witness:
 
 def _concerned(event: ev.Event) -> set[int]:
     match event:
-        case ev.Launching() | ev.Running() | ev.Ended() | ev.Unknown() | ev.Cancelling():
+        case (
+            ev.Launching() | ev.Running() | ev.Ended() | ev.Unknown() | ev.Cancelling() | ev.Withdrawn()
+            | ev.Recovered()
+        ):  # fmt: skip
             return {item.task for item in event.attempts}
         case ev.Requeued():
             return {item.task for item in event.tasks}

@@ -11,8 +11,9 @@ from spawn_tui.engine import events as ev
 from spawn_tui.engine.command import Invocation
 from spawn_tui.engine.engine import Engine
 from spawn_tui.engine.ids import task_name
+from spawn_tui.engine.sources.registry import SourceError
 from spawn_tui.engine.store import SweepStore
-from spawn_tui.engine.sweep import Sweep
+from spawn_tui.engine.sweep import SourceState, Sweep
 from spawn_tui.state.lock import LockLost
 
 from .clock import EngineClock
@@ -144,17 +145,21 @@ class Life:
         store.rotate_every = world.scenario.rotate_every
         clock = self.clock = EngineClock(world.time, store.sweep.updated_at)
         world.opened(self, store.sweep)
-        self.sources = {
-            name: SimSource(
-                name, world.hosts[name], self, world.temper, world.rng, lambda: world.time.now,
-                world.may_launch, outlives_host=world.hosts[name] is not world.here,
-            )
-            for name in store.sweep.sources
-        }  # fmt: skip
         self.engine = Engine(
-            store, self.sources, self, self, Renderer(), disk, clock  # type: ignore[arg-type]
+            store, {}, self, self, Renderer(), disk, clock, make=self._make  # type: ignore[arg-type]
         )  # fmt: skip
         self.engine.start(mended)
+
+    def _make(self, state: SourceState) -> SimSource:
+        world, name = self.world, state.name
+        if state.kind == "moody" and world.rng.random() < 0.5 and not world.calm:
+            raise SourceError(f"source {name}: not today")
+        host = world.host_of(name, state.kind)
+        made = self.sources[name] = SimSource(
+            name, host, self, world.temper, world.rng, lambda: world.time.now, world.may_launch,
+            outlives_host=host is not world.here,
+        )  # fmt: skip
+        return made
 
     @property
     def sweep(self) -> Sweep | None:

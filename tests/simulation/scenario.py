@@ -21,7 +21,8 @@ KINDS: tuple[ev.FailureKind, ...] = (
 SWEEP_ID = "sim-20260101-abcdef"
 ACTIONS = (
     "cancel", "cancel_tasks", "force", "pause", "resume", "retry", "retry_tasks", "slots", "limit", "nonsense",
-    "again", "stop", "drain", "partition", "host_dies", "disk_full", "rush",
+    "again", "stop", "drain", "partition", "host_dies", "disk_full", "rush", "add_source", "remove_source",
+    "enable_source", "full_cluster",
 )  # fmt: skip
 """What people and the world do to a sweep while it runs."""
 
@@ -52,8 +53,12 @@ def draw(rng: Random) -> Scenario:
         return rng.random() * value if rng.random() < chance else 0.0
 
     total = min(40, 1 + int(rng.expovariate(1 / 8)))
-    sources = rng.choice((1, 1, 2, 2, 3, 4))
-    local_only = rng.random() < 0.4
+    where = rng.choice(
+        (("local",), ("local", "remote", "moody"), ("local", "remote", "cluster"), ("local", "cluster"))
+    )
+    kinds = [rng.choice(where) for _ in range(rng.choice((1, 1, 2, 2, 3, 4)))]
+    if "cluster" in kinds:
+        total += 10  # else nothing waits
     first: list[ev.Event] = [
         ev.SweepCreated(
             SWEEP_ID, "sim", total, "/project",
@@ -62,13 +67,25 @@ def draw(rng: Random) -> Scenario:
             retry_max=rng.choice((0, 0, 1, 2, 3)),
             retry_backoff=rng.choice((0.0, 0.01, 0.3, 1.0)),
             retry_on=tuple(kind for kind in KINDS if rng.random() < 0.7),
-            strategy=rng.choice(("round_robin", "least_loaded", "random")),
+            strategy=rng.choice(("round_robin", "least_loaded", "random", "fastest")),
             grace=rng.choice((0.3, 1.0, 4.0)),
+            rules=(
+                ("strikes", rng.choice((1, 3))), ("failure_tasks", rng.choice((2, 5))),
+                ("cooldown", rng.choice((0.2, 2.0, 300.0))), ("probes", rng.choice((1, 3))),
+                ("withdraw_after", rng.choice((0.0, 0.5, 5.0))),
+            ),
         )
     ]  # fmt: skip
-    for number in range(sources):
-        kind = "local" if local_only or rng.random() < 0.3 else "remote"
-        first.append(ev.SourceAdded(f"{kind}-{number + 1}", kind, rng.randint(1, 4)))
+    for number, kind in enumerate(kinds, 1):
+        first.append(
+            ev.SourceAdded(
+                f"{kind}-{number}",
+                kind,
+                rng.randint(1, 4),
+                queue=kind == "cluster",
+                elsewhere=kind != "local",
+            )
+        )
     fates = [fate for fate in Fate if rng.random() < 0.5]
     return Scenario(
         plan=Plan("spawn", "sim", tuple(PlannedTask("", {"i": index}) for index in range(total)), command="true"),
@@ -79,7 +96,8 @@ def draw(rng: Random) -> Scenario:
         pace=rng.choice((0.1, 0.4, 1.5)),
         temper=Temper(
             late=sometimes(0.4), twice=sometimes(0.4), again=sometimes(0.2), fails=sometimes(0.3),
-            refuses=sometimes(0.3), loses=sometimes(0.3), cannot_tell=sometimes(0.4),
+            refuses=sometimes(0.3), faulty=sometimes(1.0), slams=sometimes(0.02, 0.3),
+            loses=sometimes(0.3), cannot_tell=sometimes(0.4),
         ),
         slow=rng.choice((0.01, 0.3, 2.0)),
         length=rng.choice((0.2, 1.0, 3.0, 10.0)),

@@ -15,14 +15,20 @@ from spawn_tui.engine.events import Ref
 from spawn_tui.engine.observe import (
     CannotTell,
     Observation,
+    SawCollected,
     SawEnd,
+    SawHealth,
     SawNothing,
     SawRunning,
+    SawWaiting,
+    SawWithdrawn,
     SourceAway,
     SourceBack,
+    SourceRefused,
 )
 from spawn_tui.engine.sources.base import Job
 
+from .cluster import Cluster
 from .host import Host, Run
 
 KILL_AFTER = 0.4
@@ -42,6 +48,10 @@ class Temper:
     fails: float = 0.0
     """A poll that fails though the host is there."""
     refuses: float = 0.0
+    faulty: float = 0.0
+    """Of those refusals: that it is the source's own fault."""
+    slams: float = 0.0
+    """A poll that is refused altogether, as with another host key."""
     loses: float = 0.0
     """A launch command that never arrives, and nobody is told."""
     cannot_tell: float = 0.0
@@ -65,6 +75,8 @@ class _Known:
     silent_until: float = 0.0
     told_silence: bool = False
     told_running: bool = False
+    fault: bool = False
+    withdrawing: bool = False
 
 
 class SimSource:
@@ -80,6 +92,9 @@ class SimSource:
         self._open: dict[Ref, _Known] = {}
         """Attempts whose end was not told yet."""
         self._given: set[Ref] = set()
+        self._limits: dict[str, int] = {}
+        self._hauls: dict[Ref, float] = {}
+        """Attempts whose files are on their way home, and when they arrive."""
         self._away: bool | None = None
         self._news: list[Observation] = []
         self._late: list[tuple[float, int, Observation]] = []
@@ -88,7 +103,14 @@ class SimSource:
 
     # --- what the engine asks ------------------------------------------------------------------------------------
 
+    @property
+    def _cluster(self) -> Cluster | None:
+        return self._host if isinstance(self._host, Cluster) else None
+
     def launch(self, batch: str, jobs: Sequence[Job], *, limit: int) -> None:
+        assert 0 < limit <= len(jobs), f"{limit} of {len(jobs)} attempts may run"
+        assert limit == len(jobs) or self._cluster is not None, "a limit for a source without a queue"
+        self._limits[batch] = limit
         for job in jobs:
             self._hands.cross("launch")
             self._may_launch(self.name, job.ref, False)
@@ -99,10 +121,37 @@ class SimSource:
         self._hands.cross("launched")
 
     def limit(self, batch: str, count: int) -> None:
-        """No queue here."""
+        self._hands.cross("limit")
+        assert self._cluster is not None and count > 0, f"{self.name} cannot be limited to {count}"
+        self._limits[batch] = count
+        if self._host.reachable:
+            self._cluster.limit(batch, count)
 
     def withdraw(self, attempts: Sequence[Ref]) -> None:
-        """No queue here."""
+        assert self._cluster is not None, f"{self.name} has no queue to withdraw from"
+        for ref in attempts:
+            self._hands.cross("withdraw")
+            assert ref in self._given, f"{self.name} was asked to give back {ref}, which it was never given"
+            known = self._open.get(ref)
+            if known is None:
+                continue  # its end is on its way
+            known.withdrawing, known.told_running = True, False
+            if self._host.reachable:
+                self._withdraw(known)
+
+    def _withdraw(self, known: _Known) -> None:
+        cluster = self._cluster
+        assert cluster is not None
+        if self._rng.random() < self._temper.loses:
+            return  # it is tried again at the next look
+        if self._host.revoke(known.job.token, known.job.ref):
+            cluster.unqueue(known.job.token)
+
+    def collect(self, jobs: Sequence[Job], *, failed: frozenset[Ref]) -> None:
+        for job in jobs:
+            self._hands.cross("collect")
+            # Not by lot, so that the days of kept seeds stay what they are.
+            self._hauls[job.ref] = self._time() + 0.1 * (job.ref.task % 4)
 
     def cancel(self, attempts: Sequence[Ref], *, force: bool) -> None:
         for ref in attempts:
@@ -141,13 +190,30 @@ class SimSource:
         if self._rng.random() < self._temper.again:
             self._away = True
             out.append(SourceAway("a hiccup"))
+        if self._rng.random() < self._temper.slams:
+            for known in self._open.values():
+                known.told_running = False  # who was refused says everything anew
+            return [*out, SourceRefused("another host key")]
         if self._away is not False:
             self._away = False
             out.append(SourceBack())
         for known in list(self._open.values()):
             self._look(known, at)
         out += self._told(at)
+        for ref in [ref for ref, due in self._hauls.items() if due <= at]:
+            del self._hauls[ref]
+            out.append(SawCollected(*ref, 1, 10, "a file stayed there" if ref.task % 7 == 3 else ""))
+        out += self._felt()
         self._hands.cross("polled")
+        return out
+
+    def _felt(self) -> list[Observation]:
+        out: list[Observation] = []
+        if self._rng.random() < 0.1:
+            out.append(SawHealth(memory=self._rng.choice((10.0, 95.0)), load=self._rng.choice((None, 0.5))))
+        if self._cluster is not None and self._rng.random() < 0.5:
+            for batch in {known.job.batch: None for known in self._open.values()}:
+                out.append(SawWaiting(batch, *self._cluster.waiting(batch)))
         return out
 
     def wake_after(self) -> float | None:
@@ -160,6 +226,7 @@ class SimSource:
         """True time at which this source has something to do by itself."""
         now = self._time()
         times = [self._late[0][0]] if self._late else []
+        times += self._hauls.values()
         for known in self._open.values():
             times += [known.kill_at or 0.0, known.doubt_at, known.silent_until]
         return min((at for at in times if at > now), default=None)
@@ -171,14 +238,20 @@ class SimSource:
         known.doubt_at = self._time() + DOUBT_AFTER
         job, lot = known.job, self._rng.random()
         if lot < self._temper.refuses and self._host.revoke(job.token, job.ref):
+            known.fault = self._rng.random() < self._temper.faulty
             return  # the refusal is found at the next look
         if lot >= 1.0 - self._temper.loses:
             return
-        self._host.spawn(job.token, job.ref)
+        if self._cluster is None:
+            self._host.spawn(job.token, job.ref)
+        else:
+            # Of a batch of an earlier engine the limit is not known until somebody says it.
+            self._cluster.submit(job.batch, job.token, job.ref, self._limits.get(job.batch, 1))
 
     def _take_over(self, known: _Known) -> None:
         job = known.job
-        if job.token in self._host.claims:
+        waits = self._cluster is not None and self._cluster.knows(job.token)
+        if waits or job.token in self._host.claims:
             if known.cancelling:
                 self._stop(known, force=False)
         elif known.cancelling or known.seen:
@@ -191,6 +264,8 @@ class SimSource:
         token = known.job.token
         if token not in self._host.claims:
             self._host.revoke(token, known.job.ref)
+            if self._cluster is not None:
+                self._cluster.unqueue(token)
         elif force:
             self._host.kill(token)
         else:
@@ -209,9 +284,16 @@ class SimSource:
             self._stop(known, force=False)
         if known.kill_at is not None and at >= known.kill_at:
             self._host.kill(known.job.token)
+        if known.withdrawing and known.job.token not in self._host.claims:
+            self._withdraw(known)
+        if self._cluster is not None and known.job.batch in self._limits:
+            limit = self._limits[known.job.batch]
+            if self._cluster.limits.get(known.job.batch, limit) != limit:  # it could not be told before
+                self._cluster.limit(known.job.batch, limit)
         run = self._host.claims.get(known.job.token)
         if run is None:
-            self._find_nothing(known, at)
+            if self._cluster is None or not self._cluster.knows(known.job.token):
+                self._find_nothing(known, at)
         else:
             self._find(known, run)
 
@@ -235,8 +317,10 @@ class SimSource:
                 return
             case "revoked" if known.seen:
                 self._news.append(SawEnd(*ref, failure="source_lost", message="its directory is gone"))
+            case "revoked" if known.withdrawing:
+                self._news.append(SawWithdrawn(*ref))
             case "revoked":
-                self._news.append(SawNothing(*ref, "it was revoked"))
+                self._news.append(SawNothing(*ref, "it was revoked", known.fault))
             case "lost":
                 self._news.append(
                     SawEnd(*ref, failure="source_lost", message="no exit status", stopped=run.stopped)

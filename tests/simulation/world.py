@@ -21,6 +21,7 @@ from spawn_tui.state.lock import LockLost
 from spawn_tui.state.requests import post
 
 from .clock import WorldTime
+from .cluster import Cluster
 from .disk import SimDisk
 from .faults import Crash, PowerFailure
 from .host import Host
@@ -56,7 +57,8 @@ class World:
         self.layout = SweepLayout(ROOT)
         self.here = Host("here", self.rng, slow=self.scenario.slow, length=self.scenario.length)
         """The engine's own machine; all local sources are there."""
-        self.hosts = self._make_hosts()
+        self.hosts: dict[str, Host] = {}
+        """By source: a remote one is a machine of its own."""
         self.temper = self.scenario.temper
         self.witness = Witness(self.disk, self.layout.journal, self)
         self.holder: Life | None = None
@@ -75,17 +77,17 @@ class World:
         self._restart_at = 0.0
         self._calm_at = self.time.now + self.scenario.lasts
         self._act_at = self.time.now + self.rng.expovariate(1 / self.scenario.pace)
-
-    def _make_hosts(self) -> dict[str, Host]:
-        """By source: a remote one is a machine of its own."""
-        scenario = self.scenario
-        hosts: dict[str, Host] = {}
-        for event in scenario.first:
+        for event in self.scenario.first:
             if isinstance(event, ev.SourceAdded):
-                name = event.source
-                remote = Host(name, self.rng, slow=scenario.slow, length=scenario.length)
-                hosts[name] = self.here if event.kind == "local" else remote
-        return hosts
+                self.host_of(event.source, event.kind)
+
+    def host_of(self, name: str, kind: str) -> Host:
+        """The machine of a source, which was there before anybody asked for it."""
+        if name not in self.hosts:
+            made = Cluster if kind == "cluster" else Host
+            remote = made(name, self.rng, slow=self.scenario.slow, length=self.scenario.length)
+            self.hosts[name] = self.here if kind == "local" else remote
+        return self.hosts[name]
 
     # --- telling -------------------------------------------------------------------------------------------------
 
@@ -119,6 +121,9 @@ class World:
         self._keep_agenda()
         for host in self.hosts.values():
             host.run_until(self.time.now)
+        self._watch_clusters()
+        if self.calm and self.witness.sweep.paused and self.witness.sweep.blamed and not self._mail():
+            self._send({"verb": "resume"})  # the engine paused it, because its tasks fail everywhere
         if self.current is None:
             if self._engine_wanted():
                 if now >= self._restart_at:
@@ -129,6 +134,22 @@ class World:
             self._let_live(self.current)
         self._pass_time()
         return True
+
+    def _watch_clusters(self) -> None:
+        """No more runs than the source has slots, unless somebody changed them or an attempt was given up there."""
+        if {"slots", "add_source", "partition", "host_dies"} & {*self.scenario.actions}:
+            return
+        sweep = self.witness.sweep
+        for name, source in sweep.sources.items():
+            host = self.hosts[name]
+            if isinstance(host, Cluster) and not any(self._is_at(name, key) for key in sweep.given_up):
+                running = sum(1 for run in host.claims.values() if run.state == "running")
+                demand(
+                    running <= source.slots, f"more run at {name} than it has slots", running, source.slots
+                )
+
+    def _is_at(self, name: str, key: tuple[int, int]) -> bool:
+        return self.witness.sweep.tasks[key[0]].attempts[key[1] - 1].source == name
 
     def _engine_wanted(self) -> bool:
         sweep = self.witness.sweep
@@ -316,16 +337,23 @@ class World:
             case "disk_full":
                 self.disk.room = self.rng.randint(0, 800)
                 self._later("room", "", self.rng.expovariate(1.0))
+            case "full_cluster":
+                clusters = [name for name, host in self.hosts.items() if isinstance(host, Cluster)]
+                if clusters:
+                    name = self.rng.choice(clusters)
+                    self._set_room(name, self.rng.choice((0, 0, 1)))
+                    self._later("space", name, self.rng.expovariate(1 / 3))
             case "rush":
                 self.time.now += self.rng.expovariate(1 / 5)
             case _:
                 self._post(action)
 
     def _lose_a_host(self, *, dies: bool) -> None:
-        names = [name for name in self.hosts if name.startswith("remote")]
+        known = self.witness.sweep.sources
+        names = [name for name, host in self.hosts.items() if host is not self.here and name in known]
         if not names:
             return
-        loaded = [name for name in names if self.witness.sweep.sources[name].active]
+        loaded = [name for name in names if known[name].active]
         name = self.rng.choice(loaded or names)
         host = self.hosts[name]
         host.reachable = False
@@ -336,6 +364,11 @@ class World:
         else:
             self._later("return", name, self.rng.expovariate(1 / 3))
 
+    def _set_room(self, name: str, room: int) -> None:
+        cluster = self.hosts[name]
+        assert isinstance(cluster, Cluster)
+        cluster.set_room(room)
+
     def _later(self, what: str, whom: str, seconds: float) -> None:
         heapq.heappush(self._agenda, (self.time.now + seconds, len(self._agenda), what, whom))
 
@@ -345,6 +378,8 @@ class World:
             self.say(f"** {what} {whom}")
             if what == "room":
                 self.disk.room = None
+            elif what == "space":
+                self._set_room(whom, self.rng.randint(1, 6))
             elif whom not in self._gone_for_good:
                 self.hosts[whom].reachable = True
 
@@ -359,6 +394,8 @@ class World:
         self.disk.room = None
         for name, host in self.hosts.items():
             host.reachable = name not in self._gone_for_good
+            if isinstance(host, Cluster):
+                host.set_room(self.rng.randint(1, 6))
         self._restart_at = self.time.now
         self.steps = 0
         self._send({"verb": "resume"})
@@ -384,6 +421,18 @@ class World:
                 self._send({"verb": "slots", "source": source, "value": rng.randint(1, 6)})
             case "limit":
                 self._send({"verb": "limit", "value": rng.randint(0, 6)})
+            case "add_source":
+                kind = rng.choice(("local", "remote", "cluster", "moody"))
+                name = rng.choice((f"{kind}-{len(self.hosts) + 1}", *self.hosts))
+                if name not in self.witness.sweep.sources:
+                    kind = name.partition("-")[0]
+                self.host_of(name, kind)
+                self._send(
+                    {"verb": "add_source", "source": name, "kind": kind, "value": rng.randint(0, 4),
+                     "queue": kind == "cluster", "options": {"x": rng.choice("ab")}}
+                )  # fmt: skip
+            case "remove_source" | "enable_source":
+                self._send({"verb": action, "source": rng.choice(list(self.hosts))})
             case "nonsense":
                 nonsense: list[dict[str, object] | bytes] = [
                     b"", b"{", b"[1]", {"verb": "explode"}, {"verb": "cancel", "tasks": "task_001"},
@@ -428,9 +477,9 @@ class World:
         demand(sweep.ended is not None, "faults have ceased, and the sweep has not ended", sweep.status)
         left = sweep.counts[TaskState.PENDING]
         demand(not left or "no source can take" in sweep.reason, "tasks are left", left, sweep.reason)
-        demand(
-            not left or bool(self._gone_for_good), "tasks are left though every source is back", sweep.reason
-        )
+        for source in sweep.sources.values() if left else ():
+            out = source.removed or source.disabled_since is not None or source.name in self._gone_for_good
+            demand(out, "tasks are left though a source could take them", source.name, sweep.reason)
         for name, host in self.hosts.items():
             self._judge_host(name, host, sweep)
 
@@ -449,6 +498,10 @@ class World:
                 demand(excused, "an attempt ran where it was not sent", token, name)
                 continue
             if GIVEN_UP in attempt.message:
+                heard = (run.ref.task, run.ref.attempt) not in sweep.given_up
+                demand(
+                    not heard or run.state != "running", "an attempt that was given up was forgotten", token
+                )
                 continue
             demand(run.state != "running", "an orphan is left", token)
             demand(attempt.state not in ACTIVE, "an end was never recorded", token)

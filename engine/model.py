@@ -1,0 +1,221 @@
+"""The read model of a sweep: tasks, their attempts, and what is kept of them. `sweep.apply` alone changes it.
+
+Each transition costs O(1) in the number of tasks: counts, the queue of ready tasks and the load of each source are
+kept, never recounted.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from . import events as ev
+from .health import HealthRules
+from .source_state import SourceState, TaskQueue
+
+
+class TaskState(StrEnum):
+    PENDING = "pending"
+    LAUNCHING = "launching"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ACTIVE = frozenset({TaskState.LAUNCHING, TaskState.RUNNING, TaskState.CANCELLING})
+"""States in which an attempt may be alive: it holds a slot of its source."""
+ENDED = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED})
+
+
+class SweepStatus(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    PAUSED = "paused"
+    CANCELLING = "cancelling"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    """Work is left and nobody holds the engine's lock: only who looks at the lock can say so, never `apply`."""
+
+
+FINAL = frozenset({SweepStatus.COMPLETED, SweepStatus.FAILED, SweepStatus.CANCELLED})
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at a task. Times are seconds since 1970; `launched_at` is when its launch was journalled."""
+
+    number: int
+    source: str
+    batch: str
+    launched_at: float
+    handle: str = ""
+    started_at: float | None = None
+    ended_at: float | None = None
+    state: TaskState = TaskState.LAUNCHING
+    kind: ev.FailureKind | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    message: str = ""
+
+
+@dataclass(slots=True)
+class Task:
+    """One set of parameters on its way; `attempts` grows, none is ever overwritten."""
+
+    index: int
+    state: TaskState = TaskState.PENDING
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
+    not_before: float | None = None
+    """While it waits for a retry: not before this time."""
+    unknown_since: float | None = None
+    """While nobody can say whether its attempt still runs."""
+    tries_before: int = 0
+    """Attempts that do not count against the retry limit: made before the user asked for another try, withdrawn, or
+    ended by a fault of their source."""
+    losses: int = 0
+    refusals: int = 0
+    """Attempts since then that were lost with their source, and launches that sources refused."""
+    counting: int = 0
+    """The number of an earlier attempt that was given up and turned out to have completed; 0: the latest counts."""
+    cancel_requested: bool = False
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The attempt that counts: the latest, unless an earlier one has done the work after all."""
+        if self.counting:
+            return self.attempts[self.counting - 1]
+        return self.attempts[-1] if self.attempts else None
+
+
+@dataclass(slots=True)
+class Sweep:
+    """The state of one sweep. Change it with `apply` alone."""
+
+    id: str = ""
+    name: str = ""
+    project: str = ""
+    """The project directory, absolute, on the host that created the sweep."""
+    created_at: float = 0.0
+    tasks: list[Task] = field(default_factory=list[Task])
+    sources: dict[str, SourceState] = field(default_factory=dict[str, SourceState])
+
+    max_concurrent: int | None = None
+    launch_delay: float = 0.0
+    retry_max: int = 0
+    retry_backoff: float = 1.0
+    retry_on: frozenset[str] = frozenset()
+    strategy: str = "round_robin"
+    rules: HealthRules = field(default_factory=HealthRules)
+
+    counts: dict[TaskState, int] = field(default_factory=lambda: dict.fromkeys(TaskState, 0))
+    ready: TaskQueue = field(default_factory=TaskQueue)
+    """Tasks that may be launched now."""
+    delayed: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
+    """A heap of (not before, task); an entry counts only while the task's own `not_before` agrees."""
+    retry_due: dict[int, None] = field(default_factory=dict[int, None])
+    """Failed tasks that the retry rule says to try again, in the order they failed."""
+    cancel_due: dict[int, None] = field(default_factory=dict[int, None])
+    """Active tasks a cancel was requested for and whose source has not been asked yet."""
+    drop_due: dict[int, None] = field(default_factory=dict[int, None])
+    """Waiting tasks a cancel was requested for."""
+    force_due: dict[int, None] = field(default_factory=dict[int, None])
+    """Tasks already cancelling that shall be killed at once."""
+    unknown: dict[int, float] = field(default_factory=dict[int, float])
+    """Tasks whose attempt is unknown, oldest first, with the time since when."""
+    failures: dict[int, None] = field(default_factory=dict[int, None])
+    """Tasks that are failed now, latest last."""
+    launch_failures: dict[int, None] = field(default_factory=dict[int, None])
+    """Tasks of which an attempt could not be launched, latest last."""
+    given_up: dict[tuple[int, int], None] = field(default_factory=dict[tuple[int, int], None])
+    """Attempts (task, number) that were given up and of which no end was heard: they may be alive somewhere."""
+    uncollected: dict[tuple[int, int], None] = field(default_factory=dict[tuple[int, int], None])
+    """Attempts (task, number) that ended elsewhere and whose files are not home yet."""
+    left_behind: dict[tuple[int, int], str] = field(default_factory=dict[tuple[int, int], str])
+    """Attempts of which something did not come home, and what."""
+    last_launch_at: float | None = None
+    last_source: str = ""
+    """Where the last batch went; round robin goes on after it."""
+    batches: int = 0
+    requests: dict[str, str] = field(default_factory=dict[str, str])
+    """Ids of the requests already taken, and why those were refused that were (else empty)."""
+
+    paused: bool = False
+    pause_reason: str = ""
+    blamed: bool = False
+    """Whether the engine has paused it once because its tasks fail everywhere."""
+    cancel_requested: bool = False
+    ended: SweepStatus | None = None
+    ended_at: float | None = None
+    reason: str = ""
+    epoch: int = 0
+    engine_host: str = ""
+    engine_pid: int = 0
+    seq: int = 0
+    """Of the last event applied."""
+    updated_at: float = 0.0
+    notes: deque[tuple[float, str]] = field(default_factory=lambda: deque[tuple[float, str]](maxlen=200))
+
+    @property
+    def total(self) -> int:
+        return len(self.tasks)
+
+    @property
+    def grace(self) -> float:
+        """Seconds an attempt may be unknown before it is given up."""
+        return self.rules.grace
+
+    @property
+    def active(self) -> int:
+        """Attempts that may be alive."""
+        counts = self.counts
+        return counts[TaskState.LAUNCHING] + counts[TaskState.RUNNING] + counts[TaskState.CANCELLING]
+
+    @property
+    def load(self) -> int:
+        """Attempts that may run now: what counts against `max_concurrent`. The others wait in a source's queue."""
+        return self.active - sum(source.held for source in self.sources.values())
+
+    @property
+    def done(self) -> int:
+        counts = self.counts
+        return counts[TaskState.COMPLETED] + counts[TaskState.FAILED] + counts[TaskState.CANCELLED]
+
+    @property
+    def unknown_count(self) -> int:
+        """Active tasks nobody can speak for: doubted one by one, or on a source that does not answer."""
+        away = sum(len(s.active) for s in self.sources.values() if s.unreachable_since is not None)
+        if not self.unknown:
+            return away
+        here = sum(1 for task in self.unknown if not self._source_away(task))
+        return away + here
+
+    def is_unknown(self, task: int) -> bool:
+        """Whether an active task shows as `unknown`."""
+        return task in self.unknown or (self.tasks[task].state in ACTIVE and self._source_away(task))
+
+    def _source_away(self, task: int) -> bool:
+        attempt = self.tasks[task].attempt
+        source = self.sources.get(attempt.source) if attempt else None
+        return source is not None and source.unreachable_since is not None
+
+    @property
+    def status(self) -> SweepStatus:
+        """The status as the journal tells it; whether an engine lives only the lock can tell."""
+        if self.ended is not None:
+            return self.ended
+        if self.cancel_requested:
+            return SweepStatus.CANCELLING
+        if self.paused:
+            return SweepStatus.PAUSED
+        if self.batches == 0:
+            return SweepStatus.PENDING
+        return SweepStatus.RUNNING
+
+
+class ApplyError(ValueError):
+    """An event that cannot follow what was before it: the journal is not one sweep's, or a rule was broken."""

@@ -1,0 +1,298 @@
+"""What a sweep knows of one source: its load, its queue, and whether it is trusted. Part of the read model of `sweep`.
+
+Everything here is changed by `sweep.apply` alone, and each change costs O(1) in the number of tasks.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Literal
+
+from . import events as ev
+from .health import HealthRules, Level
+
+
+class TaskQueue:
+    """Tasks in their order, first come first served; each stands in it at most once.
+
+    An `OrderedDict` is a linked list with an index: a task leaves from anywhere in O(1), and both ends are found in
+    O(1) however many left before (a plain dict would walk over their places).
+    """
+
+    __slots__ = ("_order",)
+
+    def __init__(self, tasks: Iterable[int] = ()) -> None:
+        self._order = OrderedDict[int, None].fromkeys(tasks)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __contains__(self, task: int) -> bool:
+        return task in self._order
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._order)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TaskQueue) and self._order == other._order
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"TaskQueue({list(self._order)})"
+
+    def push(self, task: int) -> None:
+        """At the end, unless it waits already."""
+        self._order.setdefault(task)
+
+    def discard(self, task: int) -> None:
+        self._order.pop(task, None)
+
+    def first(self, count: int) -> list[int]:
+        """Up to `count` tasks from the front; the queue stays as it is."""
+        return list(islice(self._order, count))
+
+    def last(self, count: int) -> list[int]:
+        """Up to `count` tasks from the end, the last one first; the queue stays as it is."""
+        return list(islice(reversed(self._order), count))
+
+
+@dataclass(slots=True)
+class Batch:
+    """A launch that a source with a queue still holds attempts of."""
+
+    limit: int
+    """How many of it may run at once."""
+    active: int = 0
+    waiting: int = 0
+    """How many wait in the source's own queue, as it said last, and why in the scheduler's words (`Resources`)."""
+    reason: str = ""
+
+    @property
+    def held(self) -> int:
+        """Attempts that wait behind the limit."""
+        return max(0, self.active - self.limit)
+
+
+Condition = Literal["", "healthy", "degraded", "disabled", "unreachable", "removed"]
+
+
+@dataclass(slots=True)
+class SourceState:
+    """What the sweep knows of one source. `slots`: how many attempts may run there at a time."""
+
+    name: str
+    kind: str
+    slots: int
+    options: tuple[tuple[str, str], ...] = ()
+    queue: bool = False
+    """Whether it has a queue of its own, and may hold more attempts than may run."""
+    elsewhere: bool = False
+    """Whether its attempts write on another machine."""
+    removed: bool = False
+    unreachable_since: float | None = None
+    unreachable_reason: str = ""
+
+    active: set[int] = field(default_factory=set[int])
+    """Tasks whose attempt may be alive here."""
+    batches: dict[str, Batch] = field(default_factory=dict[str, Batch])
+    """Of a source with a queue: what it was given and still holds, oldest first."""
+    held: int = 0
+    """Attempts that wait behind the limit of their batch, over all batches."""
+    waiting: TaskQueue = field(default_factory=TaskQueue)
+    """Of a source with a queue: tasks launched and not seen running, that may be asked back."""
+    asked: dict[int, None] = field(default_factory=dict[int, None])
+    """Tasks that were asked back, and of which nothing was heard since."""
+
+    launched: int = 0
+    completed: int = 0
+    failed: int = 0
+    busy_seconds: float = 0.0
+    """Slot-seconds used by attempts that have ended."""
+    measured: int = 0
+    measured_seconds: float = 0.0
+    """Attempts that ended by themselves, and how long they took together."""
+    judged: int = 0
+    judged_failed: int = 0
+    """Of those, since it was last enabled: all, and those that failed."""
+
+    proven: bool = False
+    """Whether an attempt was ever seen to begin here."""
+    strikes: int = 0
+    strike_reason: str = ""
+    """Failures in a row to reach it or to launch there, and the latest."""
+    disabled_since: float | None = None
+    disabled_reason: str = ""
+    disabled_cause: ev.Cause | Literal[""] = ""
+    disables: int = 0
+    """How often it was disabled: each time it is left alone twice as long."""
+    failed_probes: int = 0
+    given_over: bool = False
+    """Whether it is not tried again by itself, even if it answers: too many probes failed, or it could not be made."""
+    probe_at: float | None = None
+    """When a disabled source is given a probe; None: not by itself."""
+    probing: int | None = None
+    """The task that is its probe now."""
+    verdict: str = ""
+    """What the last probe came to: `PROVED`, or why it failed; empty until it is known, and once it was acted on."""
+
+    level: Level | Literal[""] = ""
+    cpu: float | None = None
+    memory: float | None = None
+    disk: float | None = None
+    per_core: float | None = None
+    """Load average per core."""
+    queue_words: str = ""
+    health_at: float | None = None
+
+    # --- what follows from it ------------------------------------------------------------------------------------
+
+    @property
+    def load(self) -> int:
+        """Attempts that may run now: what counts against `slots`."""
+        return len(self.active) - self.held
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may be given tasks at all."""
+        return not self.removed and self.unreachable_since is None and self.disabled_since is None
+
+    @property
+    def free(self) -> int:
+        """Slots that may take a new attempt now (0 while it may not be given any)."""
+        return max(0, self.slots - self.load) if self.usable else 0
+
+    @property
+    def disabled_for_good(self) -> bool:
+        """Disabled, and not tried again by itself: it waits for a person, or (refused) for its own answer."""
+        return (
+            self.disabled_since is not None
+            and self.probe_at is None
+            and self.probing is None
+            and not self.verdict
+        )
+
+    @property
+    def waits_for_its_answer(self) -> bool:
+        """Whether it refused us, and is tried again as soon as it answers otherwise."""
+        return self.disabled_cause == "refused" and self.disabled_for_good and not self.given_over
+
+    @property
+    def mean_seconds(self) -> float | None:
+        """How long an attempt takes here; None until one has ended by itself."""
+        return self.measured_seconds / self.measured if self.measured else None
+
+    @property
+    def condition(self) -> Condition:
+        """In one word; empty where nothing is known."""
+        if self.removed:
+            return "removed"
+        if self.unreachable_since is not None:
+            return "unreachable"
+        return "disabled" if self.disabled_since is not None else self.level
+
+    # --- attempts ------------------------------------------------------------------------------------------------
+
+    def take(self, batch: str, tasks: Sequence[int], limit: int) -> None:
+        """Attempts of these tasks were launched here; `limit` 0: all may run."""
+        self.active.update(tasks)
+        self.launched += len(tasks)
+        if limit:
+            made = self.batches[batch] = Batch(limit, len(tasks))
+            self.held += made.held
+        if self.queue:
+            for task in tasks:
+                self.waiting.push(task)
+        if self.disabled_since is not None:
+            self.probing, self.probe_at = tasks[0], None
+
+    def began(self, task: int) -> None:
+        """An attempt was seen running."""
+        self.waiting.discard(task)
+        self.asked.pop(task, None)
+        self.strikes, self.strike_reason, self.proven = 0, "", True
+        if self.probing == task and self.disabled_cause != "failures":
+            # What had failed was to reach it and to launch there; to wait for the end could take days.
+            self.probing, self.verdict = None, PROVED
+
+    def release(self, task: int, batch: str) -> None:
+        """An attempt has ended, or was taken back."""
+        self.active.discard(task)
+        self.waiting.discard(task)
+        self.asked.pop(task, None)
+        made = self.batches.get(batch)
+        if made is not None:
+            self.held -= made.held
+            made.active -= 1
+            self.held += made.held
+            if not made.active:
+                del self.batches[batch]
+
+    def ended(self, task: int, end: ev.End, seconds: float | None, at: float) -> None:
+        """What an end that was recorded says of the source. `seconds`: how long the attempt ran."""
+        by_itself = end.state == "completed" or (end.state == "failed" and end.kind in BY_ITSELF)
+        if by_itself:
+            self.strikes, self.strike_reason, self.proven = 0, "", True
+            self.judged += 1
+            self.judged_failed += end.state == "failed"
+            if seconds is not None:
+                self.measured += 1
+                self.measured_seconds += seconds
+        if self.probing == task:
+            self.probing = None
+            if end.state == "cancelled":
+                self.probe_at = at  # it says nothing of the source
+            elif end.state == "completed" or (by_itself and self.disabled_cause != "failures"):
+                self.verdict = PROVED
+            else:
+                self.verdict = f"its probe failed: {end.message or end.kind}"
+
+    def limit_batch(self, batch: str, limit: int) -> bool:
+        """Whether it holds that batch."""
+        made = self.batches.get(batch)
+        if made is None:
+            return False
+        self.held -= made.held
+        made.limit = limit
+        self.held += made.held
+        return True
+
+    # --- trust ---------------------------------------------------------------------------------------------------
+
+    def disable(self, event: ev.SourceDisabled, at: float, rules: HealthRules) -> None:
+        if self.disabled_since is None:
+            self.disabled_since = at
+        else:
+            self.failed_probes += 1
+        self.disables += 1
+        self.disabled_reason, self.disabled_cause = event.reason, event.cause
+        self.probing, self.verdict = None, ""
+        # Who refuses us does so however long we wait: only its answer, or a person, brings it back.
+        self.given_over = self.failed_probes >= rules.probes or event.cause == "start"
+        waits = not self.given_over and event.cause != "refused"
+        self.probe_at = at + rules.rest(self.disables) if waits else None
+
+    def enable(self) -> None:
+        self.disabled_since, self.disabled_reason, self.disabled_cause = None, "", ""
+        self.failed_probes, self.probe_at, self.probing, self.verdict = 0, None, None, ""
+        self.given_over = False
+        self.strikes, self.strike_reason = 0, ""
+        self.judged = self.judged_failed = 0
+
+    def answers(self, at: float) -> None:
+        """It can be asked again: if it is disabled, a probe is due at once."""
+        self.unreachable_since, self.unreachable_reason = None, ""
+        if self.disabled_since is not None and self.probing is None and not self.given_over:
+            self.probe_at = at
+
+    def felt(self, event: ev.SourceHealth, at: float) -> None:
+        self.level, self.health_at, self.queue_words = event.level, at, event.queue
+        self.cpu, self.memory, self.disk, self.per_core = event.cpu, event.memory, event.disk, event.load
+
+
+BY_ITSELF = frozenset({"exit", "signal", "timeout", "out_of_memory"})
+"""Kinds of failure that are the task's own doing: they say that the source could run it."""
+PROVED = "proved"
