@@ -30,6 +30,11 @@ class SourceSpec:
     """What its kind understands (`Kind.options`), and what the command line adds; lists one item a line."""
 
     @property
+    def host(self) -> str:
+        """The other machine it is on or reached through; empty for this one. From there outputs must be collected."""
+        return self.options.get("host", "") if self.kind in KINDS and KINDS[self.kind].remote else ""
+
+    @property
     def queue(self) -> bool:
         """Whether it takes more tasks than may run, and lets them wait in a queue of its own."""
         return self.kind in KINDS and KINDS[self.kind].queue
@@ -94,7 +99,10 @@ def _pbs(spec: SourceSpec, context: SourceContext) -> Source:
 
 
 def _hpc(spec: SourceSpec, context: SourceContext) -> Source:
-    raise SourceError(f"source {spec.name}: nobody has found out yet whether it is Slurm or PBS")
+    raise SourceError(
+        f"source {spec.name}: nobody has found out yet whether it is Slurm or PBS; say `type: slurm` or `type: pbs` in "
+        f"spawn.yaml, or name its login node with `host:`"
+    )
 
 
 KINDS: dict[str, Kind] = {
