@@ -6,6 +6,21 @@ import pytest
 
 pytest_plugins = ["tests.parts.fixtures"]
 
+_REAL = frozenset({"sshd", "new_sshd", "net_hosts", "new_net_hosts", "users"})
+"""Fixtures that start real parts."""
+_REAL_MODULES = (
+    "remote/test_ssh_host.py", "parts/test_parts.py", "sources/test_slurm.py", "sources/test_slurm_elsewhere.py",
+    "cli/test_test_source.py", "sources/test_pbs.py", "sources/test_pbs_standin.py", "collect/test_over_ssh.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever needs a real part is of the suite `parts`, whoever asks for it."""
+    for item in items:
+        fixtures: list[str] = getattr(item, "fixturenames", [])
+        if not _REAL.isdisjoint(fixtures) or str(item.path).endswith(_REAL_MODULES):
+            item.add_marker(pytest.mark.parts)
+
 
 @pytest.fixture(autouse=True)
 def spawn_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):

@@ -59,6 +59,7 @@ batches) # the attempts of the batches that were staged: `B BATCH NAME NAME …`
 look) # [health]; stdin: names of attempts, one a line
 	# N NAME (there|gone)     no claim
 	# C NAME CLAIM            claimed (or revoked), no exit file
+	# X NAME                  or an empty one: the runner waits for room to write it
 	# E NAME TIMED_OUT ALIVE CLAIM / EXIT     ended; ALIVE: its group still has processes on this very host
 	# P PID STAT…             /proc/PID/stat of the runners of this host
 	# G GROUP                 where one of those groups is left: a group with a living member (a zombie is none)
@@ -67,7 +68,7 @@ look) # [health]; stdin: names of attempts, one a line
 	# T SECONDS               the clock here
 	boot='' host=''
 	here || { boot=$(sysctl -n kern.bootsessionuuid) host=$(hostname); } 2>/dev/null
-	pids='' ended='' left=0
+	pids='' ended='' left=0 complaints=0
 	while IFS= read -r name; do
 		if outcome "$name"; then
 			claim "$name" || :
@@ -81,12 +82,20 @@ look) # [health]; stdin: names of attempts, one a line
 			ended="$ended attempts/$name/claim attempts/$name/exit"
 			case $outcome in
 			'0 '*) ;;
-			*) printf 'W %s %s\n' "$name" "$(tail -c 2000 "attempts/$name/stderr.log" 2>/dev/null | tr '\r\000' '\n\n' | sed '/^[[:space:]]*$/d' | tail -n 1)" ;;
+			*)
+				# A few processes each: of very many failures the first say enough.
+				if [ "$complaints" -lt 100 ]; then
+					complaints=$((complaints + 1))
+					printf 'W %s %s\n' "$name" "$(tail -c 2000 "attempts/$name/stderr.log" 2>/dev/null | tr '\r\000' '\n\n' |
+						tr '\001-\011\013-\037\177' ' ' | sed '/^[[:space:]]*$/d' | tail -n 1)"
+				fi
+				;;
 			esac
 		elif [ -e "attempts/$name/claim" ]; then
 			claim "$name" || :
 			printf 'C %s %s\n' "$name" "$claim"
-			case $claim in [0-9]*":$boot:$host") pids="$pids /proc/${claim%%:*}/stat" ;; esac
+			[ ! -e "attempts/$name/exit" ] || printf 'X %s\n' "$name"
+			case $claim in [0-9]*":$boot:$host") pids="$pids ${claim%%:*}" ;; esac
 		elif [ -d "attempts/$name" ]; then
 			printf 'N %s there\n' "$name"
 		else
@@ -94,12 +103,14 @@ look) # [health]; stdin: names of attempts, one a line
 		fi
 	done
 	# shellcheck disable=SC2086
-	if [ -n "$pids" ]; then cat $pids 2>/dev/null | sed 's/^/P /'; fi
+	for pid in $pids; do
+		{ read -r line <"/proc/$pid/stat" && echo "P $line"; } 2>/dev/null
+	done
 	if [ "$left" = 1 ]; then
-		cat /proc/[0-9]*/stat 2>/dev/null | sed 's/^.*) //' | awk '$1 != "Z" && $1 != "X" { print "G " $3 }' | sort -u
+		cat /proc/[0-9]*/stat 2>/dev/null | sed 's/^.*) //' | awk '$1 != "Z" && $1 != "X" && $3 ~ /^[0-9]+$/ { print "G " $3 }' | sort -u
 	fi
 	# shellcheck disable=SC2086
-	if [ -n "$ended" ]; then stat -c 'M %Y %n' $ended 2>/dev/null; fi
+	if [ -n "$ended" ]; then stat -c 'M %.3Y %n' $ended 2>/dev/null || stat -f 'M %Fm %N' $ended 2>/dev/null; fi
 	date '+T %s'
 	if [ "${1:-}" = health ]; then
 		{ read -r line </proc/loadavg && echo "H load $line"; } 2>/dev/null
@@ -110,18 +121,20 @@ look) # [health]; stdin: names of attempts, one a line
 	fi
 	;;
 
-revoke) # stdin: names. `R NAME won`: nobody will ever begin it; `R NAME lost CLAIM`: somebody has the claim
+revoke) # stdin: names. `R NAME won`: nobody will ever begin it; `R NAME lost CLAIM`: somebody has the claim; `R NAME failed`:
+	# nobody has it, and it cannot be made either (a full or read-only disk)
 	while IFS= read -r name; do
-		[ -d "attempts/$name" ] || mkdir -p "attempts/$name" || exit 1
-		if (set -C && echo "revoked by spawn-tui" >"attempts/$name/claim") 2>/dev/null; then
+		[ -d "attempts/$name" ] || mkdir -p "attempts/$name" 2>/dev/null
+		if (set -C && : >"attempts/$name/claim") 2>/dev/null; then
+			# It is ours, and keeps everybody else out, whether there is room for the word or not.
+			{ echo "revoked by spawn-tui" >"attempts/$name/claim"; } 2>/dev/null || :
 			echo "R $name won"
 		elif claim "$name"; then
 			case $claim in revoked*) echo "R $name won" ;; *) echo "R $name lost $claim" ;; esac
 		elif [ -e "attempts/$name/claim" ]; then
 			echo "R $name lost"
 		else
-			echo "the claim of $name cannot be written" >&2
-			exit 1
+			echo "R $name failed"
 		fi
 	done
 	;;
@@ -150,39 +163,69 @@ clear) # SIGNAL (0: only look); stdin: tokens. Every process that carries one is
 	done
 	;;
 
-list) # stdin: names. Every file below: `D NAME`, then lines of sha256sum, with paths relative to the attempt
-	if command -v sha256sum >/dev/null; then sum=sha256sum; else sum='shasum -a 256'; fi
+list) # stdin: names of attempts, one a line. What stands below them; paths end in NUL, for they may hold newlines.
+	# G NAME                   there is no such directory (a link put in its place is none)
+	# D COUNT, then paths      directories
+	# F COUNT, then paths      files of up to 4 MiB; then `SIZE SECONDS MODE PATH` of each, then lines of sha256sum
+	# B COUNT, then paths      bigger files; then `SIZE SECONDS MODE PATH` of each
+	# L COUNT, then paths, each followed by what the symbolic link holds
+	# O COUNT, then paths      pipes, sockets, devices
+	# X                        something could not be looked at: stderr says what
+	set --
 	while IFS= read -r name; do
-		echo "D $name"
-		(cd "attempts/$name" 2>/dev/null && find . -type f -exec $sum {} + && find . -type f -exec wc -c {} + | sed 's/^/S /' &&
-			find . -type l -exec echo L {} \;)
+		if [ -d "attempts/$name" ] && [ ! -L "attempts/$name" ]; then set -- "$@" "attempts/$name"; else echo "G $name"; fi
 	done
+	paths='echo "$0 $#"; printf "%s\0" "$@"'
+	facts='stat -c "%s %Y %a %n" -- "$@"'
+	stat -c %s . >/dev/null 2>&1 || facts='stat -f "%z %m %Lp %N" -- "$@"'
+	sums='sha256sum -- "$@"'
+	command -v sha256sum >/dev/null || sums='shasum -a 256 -- "$@"'
+	links='echo "$0 $#"; for path; do printf "%s\0" "$path"; readlink -n "$path"; printf "\0"; done'
+	# One walk, and a few processes for as many names as a command line takes.
+	[ "$#" = 0 ] || find "$@" -type d -exec sh -c "$paths" D {} + \
+		-o -type f -size +8192 -exec sh -c "$paths; $facts; :" B {} + \
+		-o -type f -exec sh -c "$paths; $facts; $sums; :" F {} + \
+		-o -type l -exec sh -c "$links" L {} + \
+		-o -exec sh -c "$paths" O {} + || echo X
 	;;
 
-pack) # stdin: paths below ROOT, one a line. A compressed tar follows
-	tar -czf - -T - && exit 0
-	exit 1
+sums) # stdin: paths below ROOT, each ended by NUL. Lines of sha256sum
+	if command -v sha256sum >/dev/null; then xargs -0 sha256sum --; else xargs -0 shasum -a 256 --; fi
+	:
 	;;
 
-part) # OFFSET COUNT; stdin: one path below ROOT. Its bytes follow
-	IFS= read -r path
-	tail -c "+$(($1 + 1))" -- "$path" | head -c "$2"
-	exit 0
+pack) # [z]; stdin: paths below ROOT, each ended by NUL. A tar follows, or several in a row, with `z` compressed
+	if [ "${1:-}" = z ]; then squeeze='gzip -1'; else squeeze=cat; fi
+	# GNU's reads `\n` in a name as a newline unless told not to; the others do not know the option.
+	case $(tar --version 2>/dev/null) in *GNU*) set -- --no-unquote ;; *) set -- ;; esac
+	xargs -0 tar "$@" -cf - | $squeeze
+	exit
 	;;
 
-tails) # stdin: `OFFSET COUNT PATH`, one a line. For each: `F SIZE SENT PATH`, and SENT bytes
+part) # OFFSET COUNT [z]; stdin: one path below ROOT. Its bytes follow, with `z` compressed
+	path=$(cat && echo .) # a path may end in a newline, which `$()` would take away
+	path=${path%.}
+	[ -r "$path" ] || exit 1
+	if [ "${3:-}" = z ]; then
+		tail -c "+$(($1 + 1))" -- "$path" | head -c "$2" | gzip -1
+	else
+		tail -c "+$(($1 + 1))" -- "$path" | head -c "$2"
+	fi
+	exit
+	;;
+
+tails) # stdin: `OFFSET COUNT PATH`, one a line. For each: `F SIZE SENT PATH`, and SENT bytes; SIZE is -1 if it is not there
 	while IFS=' ' read -r offset count path; do
-		size=$(wc -c <"$path" 2>/dev/null) || size=-1
-		size=$((size))
-		send=$((size - offset))
-		if [ "$send" -gt "$count" ]; then send=$count; fi
-		if [ "$send" -lt 0 ]; then send=0; fi
+		size=-1 send=0
+		[ -f "$path" ] && size=$(($(wc -c <"$path")))
+		[ "$size" -gt "$offset" ] && send=$((size - offset))
+		[ "$send" -le "$count" ] || send=$count
 		printf 'F %s %s %s\n' "$size" "$send" "$path"
 		if [ "$send" -gt 0 ]; then tail -c "+$((offset + 1))" -- "$path" | head -c "$send"; fi
 	done
 	;;
 
-remove) # stdin: names of attempts whose files are home and verified
+remove) # stdin: names of attempts whose files are home and verified. `R NAME`: it is gone
 	while IFS= read -r name; do
 		case $name in */* | . | .. | '') exit 1 ;; esac
 		rm -rf -- "attempts/$name" || exit 1

@@ -10,25 +10,33 @@ from __future__ import annotations
 import io
 import os
 import re
+import secrets
 import shlex
 import tarfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from ...state.process import ProcessId
 from ..command import Invocation
 from ..sources.attempt import Claim, Outcome, parse_claim, parse_outcome
-from .host import Answer, Host, HostAway, HostRefused
+from .host import CHUNK, Answer, Host, HostAway, HostRefused
 
 LIMIT = 60.0
 """Seconds one round trip of facts may take."""
+LOOK_LIMIT = 20.0
+"""Seconds a look may take: a machine that is silent for longer is told as unreachable."""
+LOOK_BATCH = 500
+"""Attempts that are looked at in one round trip."""
 UPLOAD_LIMIT = 600.0
 """Seconds the staging of a batch may take."""
 _MARK = b"spawn-agent 1\n"
 _END = b"end\n"
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_PID_AND_START = re.compile(r"(\d+) \(.*\) (\S) (?:\S+ ){18}(\d+)")
+"""Pid, state and start time of /proc/PID/stat, proc(5); a line that is cut by a name with a newline is none."""
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9_./:=,@%+-]*\Z")
 
 
@@ -60,11 +68,17 @@ class Seen:
     outcome: Outcome | None = None
     alive: bool | None = None
     """Its runner, or after the exit its group; None where this machine cannot say (claimed on another)."""
+    unwritten: bool = False
+    """Whether it has ended, and its runner waits for room to write the exit status."""
     started_at: float | None = None
     ended_at: float | None = None
     """By the clock at home, in seconds since 1970."""
     complaint: str = ""
     """The last line of its stderr, if it failed."""
+
+
+Revoked = Literal["won", "lost", "failed"]
+"""`lost`: somebody has the claim; `failed`: nobody has it, and it cannot be made (a full or read-only disk)."""
 
 
 @dataclass(slots=True)
@@ -96,7 +110,9 @@ class Area:
 
     def open(self) -> Facts:
         """Make the directory, put the scripts there, and take down what the machine is."""
+        asked = time.time()
         answer = self.host.run(["sh", "-s"], self._welcome().encode(), limit=LIMIT)
+        answered = time.time()
         at = answer.out.find(_MARK)
         if at < 0:
             raise HostRefused(
@@ -104,24 +120,29 @@ class Area:
                 f"try: ssh {self.host.name} sh -c 'echo hello'"
             )
         fields: dict[str, str] = {}
-        lines = answer.out[at + len(_MARK) :].decode(errors="surrogateescape").splitlines()
+        lines = answer.out[at + len(_MARK) :].decode(errors="surrogateescape").split("\n")
         for line in lines:
             key, _, value = line.partition("=")
             fields[key] = value
         if answer.status != 0 or "end" not in lines:
-            raise AreaError(f"{self.host.name}: {self._root} cannot be made there: {answer.words}")
-        if fields["setsid"] != "yes":
-            raise HostRefused(f"{self.host.name}: there is no setsid there; install util-linux")
+            raise HostRefused(
+                f"{self.host.name}: attempts cannot be kept in {self._root} there: {answer.words}; "
+                f"{_remedy(answer.words) or 'set remote_root in spawn.yaml to a folder that you may write to'}"
+            )
+        for program, package in (("setsid", "util-linux"), ("tar", "tar")):
+            if fields[program] != "yes":
+                raise HostRefused(
+                    f"{self.host.name}: there is no {program} on the PATH of a login without a terminal; "
+                    f"install it there (package {package}), or mend that PATH"
+                )
         root = fields["root"]
-        if not _PLAIN_PATH.match(root) and not self._private:
-            pass
-        elif not _PLAIN_PATH.match(root):
+        if self._private and not _PLAIN_PATH.match(root):
             raise HostRefused(
                 f"{self.host.name}: {root!r} has characters that not every shell takes; set remote_root to a plain path"
             )
         self.facts = Facts(
             fields["home"], root, fields["boot"], fields["host"], fields["user"],
-            float(fields["now"]) - time.time(),
+            _skew(float(fields["now"]), asked, answered),
         )  # fmt: skip
         return self.facts
 
@@ -131,7 +152,15 @@ class Area:
         lines = [
             "set -eu",
             "umask 077",
+            # Here somebody speaks who knows POSIX sh: what fails from now on fails for a reason of its own.
+            f"echo {shlex.quote(_MARK.decode().strip())}",
             f"root={quoted}",
+            # A copy that is there already will do where the disk has filled up since. Renamed into place: a shell that
+            # reads the old one is not disturbed.
+            # The name is one's own: two sources may share this directory (a home on NFS, two partitions).
+            f"put() {{ new=$1.{secrets.token_hex(4)}",
+            '  if cat >"$new"; then cmp -s "$new" "$1" && rm -f "$new" || mv "$new" "$1"',
+            '  else rm -f "$new"; [ -s "$1" ]; fi; }',
             'mkdir -p "$root/attempts" "$root/scripts/batches"',
             'cd "$root"',
         ]
@@ -139,16 +168,13 @@ class Area:
             quoted = shlex.quote(f"scripts/{name}")
             if "/" in name:
                 lines.append(f'mkdir -p "$(dirname {quoted})"')
-            # Renamed into place: a shell that reads the old one is not disturbed.
             body = text.decode(errors="surrogateescape")
             lines += [
-                f"cat >{quoted}.new <<'SPAWN-END-OF-FILE'",
+                f"put {quoted} <<'SPAWN-END-OF-FILE'",
                 body.removesuffix("\n"),
                 "SPAWN-END-OF-FILE",
             ]
-            lines.append(f"mv {quoted}.new {quoted}")
         lines += [
-            f"echo {shlex.quote(_MARK.decode().strip())}",
             'echo "home=$HOME"',
             'echo "root=$(pwd -P)"',
             "boot= host= kernel=/proc/sys/kernel",
@@ -158,6 +184,7 @@ class Area:
             'echo "host=$host"',
             'echo "user=$(id -un 2>/dev/null || id -u)"',
             'echo "setsid=$(command -v setsid >/dev/null && echo yes)"',
+            'echo "tar=$(command -v tar >/dev/null && echo yes)"',
             'echo "now=$(date +%s)"',
             "echo end",
         ]
@@ -191,18 +218,39 @@ class Area:
         self, verb: str, *arguments: str, data: bytes | Iterable[bytes] = b"", limit: float = LIMIT
     ) -> list[str]:
         """The lines the agent answers."""
-        answer = self.raw(verb, *arguments, data=data, limit=limit)
-        at = answer.out.find(_MARK)
-        if at < 0:
-            if b"agent.sh" in answer.err:
-                raise AreaError(f"{self.host.name}: {self.root} is gone there ({answer.words})")
-            raise HostAway(f"{self.host.name}: no answer that can be understood ({answer.words})")
-        body = answer.out[at + len(_MARK) :]
+        body = self.body_of(verb, self.raw(verb, *arguments, data=data, limit=limit))
+        # Only newlines end a line: `splitlines` would cut at form feeds and other characters of a task's own words.
+        text = body.decode(errors="surrogateescape").removesuffix("\n")
+        return text.split("\n") if text else []
+
+    def body_of(self, verb: str, answer: Answer) -> bytes:
+        """What the agent said, without what stood before and behind it."""
+        body = behind_mark(answer.out)
+        self._require_agent(body is not None, answer)
+        assert body is not None
         if answer.status != 0:
-            raise AreaError(f"{self.host.name}: {answer.words if answer.err else f'{verb} failed'}")
+            words = answer.words if answer.err else f"{verb} failed"
+            remedy = _remedy(words)
+            raise AreaError(f"{self.host.name}: {self.root}: {words}{f'; {remedy}' if remedy else ''}")
         if not body.endswith(_END):
             raise HostAway(f"{self.host.name}: the answer was cut off")
-        return body[: -len(_END)].decode(errors="surrogateescape").splitlines()
+        return body[: -len(_END)]
+
+    def stream(
+        self, verb: str, *arguments: str, data: bytes, limit: float, into: Callable[[bytes], object]
+    ) -> Answer:
+        """The bytes the agent sends, in pieces as they come; whoever takes them knows where they must end."""
+        behind = _BehindMark(into)
+        answer = self.raw(verb, *arguments, data=data, limit=limit, into=behind)
+        self._require_agent(behind.begun, answer)
+        return answer
+
+    def _require_agent(self, spoke: bool, answer: Answer) -> None:
+        if spoke:
+            return
+        if b"agent.sh" in answer.err:
+            raise AreaError(f"{self.host.name}: {self.root} is gone there ({answer.words})")
+        raise HostAway(f"{self.host.name}: no answer that can be understood ({answer.words})")
 
     # --- attempts ------------------------------------------------------------------------------------------------
 
@@ -224,15 +272,28 @@ class Area:
 
     def look(self, names: Sequence[str], *, health: bool = False) -> Look:
         """What the files of these attempts say."""
-        lines = self.ask("look", *(["health"] if health else []), data=_lines(names))
-        return _read_look(lines, self.facts, names)
+        out = Look()
+        for first in range(0, max(1, len(names)), LOOK_BATCH):
+            part = names[first : first + LOOK_BATCH]
+            lines = self.ask("look", *(["health"] if health else []), data=_lines(part), limit=LOOK_LIMIT)
+            try:
+                look = _read_look(lines, self.facts, part)
+            except (ValueError, KeyError, IndexError) as error:
+                raise HostAway(f"{self.host.name}: an answer that cannot be understood ({error!r})") from None
+            out.seen.update(look.seen)
+            out.health.update(look.health)
+            health = False
+        return out
 
-    def revoke(self, names: Sequence[str]) -> dict[str, bool]:
-        """Claim these attempts ourselves; for each whether it will never begin. See `attempt.revoke`."""
-        out: dict[str, bool] = {}
+    def revoke(self, names: Sequence[str]) -> dict[str, Revoked]:
+        """Claim these attempts ourselves, so that they never begin. See `attempt.revoke`."""
+        out: dict[str, Revoked] = {}
         for line in self.ask("revoke", data=_lines(names)):
             words = line.split(" ")
-            out[words[1]] = words[2] == "won"
+            out[words[1]] = "won" if words[2] == "won" else "lost" if words[2] == "lost" else "failed"
+        missing = [name for name in names if name not in out]
+        if missing:
+            raise HostAway(f"{self.host.name}: nothing was said of {missing[0]}")
         return out
 
     def signal(self, number: str, runners: Iterable[ProcessId], *, left: bool = False) -> set[int]:
@@ -251,6 +312,48 @@ class Area:
             _, pid, token = line.split(" ", 2)
             out.setdefault(token, set()).add(int(pid))
         return out
+
+
+def _remedy(words: str) -> str:
+    """What to do about a complaint of the disk there; empty if it is none."""
+    if re.search(r"No space left|[Qq]uota exceeded", words):
+        return "make room there, or set remote_root in spawn.yaml to a folder on another disk"
+    if re.search(r"Read-only file system|Permission denied", words):
+        return "set remote_root in spawn.yaml to a folder that you may write to"
+    return ""
+
+
+def _skew(there: float, asked: float, answered: float) -> float:
+    """How far a clock that says whole seconds is ahead; 0 if it may well be right."""
+    if asked - 1.5 <= there <= answered + 0.5:
+        return 0.0
+    return there + 0.5 - (asked + answered) / 2
+
+
+def behind_mark(out: bytes) -> bytes | None:
+    """What the agent said: a login script may have printed before it. None if it said nothing."""
+    at = out.find(_MARK)
+    return None if at < 0 else out[at + len(_MARK) :]
+
+
+class _BehindMark:
+    """Passes on what comes behind the agent's first line; a login script may have printed before it."""
+
+    def __init__(self, into: Callable[[bytes], object]) -> None:
+        self.begun = False
+        self._into, self._head = into, b""
+
+    def __call__(self, piece: bytes) -> None:
+        if not self.begun:
+            self._head += piece
+            behind = behind_mark(self._head)
+            if behind is None:
+                self._head = self._head[-CHUNK:]
+                return
+            self.begun = True
+            piece = behind
+        if piece:
+            self._into(piece)
 
 
 def start_script(root: str, name: str, limit: str, call: Invocation, wrapper: str | None = None) -> bytes:
@@ -309,12 +412,15 @@ def _tar(attempts: Sequence[Staged], extra: Mapping[str, bytes]) -> bytes:
 
 def _read_look(lines: Sequence[str], facts: Facts | None, names: Sequence[str]) -> Look:
     look = Look()
+    known = frozenset(names)
     starts: dict[int, str] = {}
     groups: set[int] = set()
     skew = facts.skew if facts else 0.0
     now = time.time()
     for line in lines:
         kind, _, rest = line.partition(" ")
+        if kind in ("N", "C", "X", "E", "W") and rest.partition(" ")[0] not in known:
+            continue  # nobody asked
         match kind:
             case "N":
                 name, _, where = rest.partition(" ")
@@ -322,20 +428,24 @@ def _read_look(lines: Sequence[str], facts: Facts | None, names: Sequence[str]) 
             case "C":
                 name, _, text = rest.partition(" ")
                 look.seen[name] = Seen(claim=parse_claim(text, now))
+            case "X":
+                look.seen[rest].unwritten = True
             case "E":
                 _read_end(look, rest, now)
             case "W":
                 name, _, text = rest.partition(" ")
-                look.seen[name].complaint = text[:200]
+                look.seen[name].complaint = text[:400]
             case "P":
-                pid, start = _pid_and_start(rest)
-                if start:
-                    starts[pid] = start
+                found = _PID_AND_START.match(rest)
+                if found and found[2] not in ("Z", "X"):
+                    starts[int(found[1])] = found[3]
             case "G":
                 groups.add(int(rest))
             case "M":
                 seconds, _, path = rest.partition(" ")
                 _, name, file = path.split("/")
+                if not seconds.replace(".", "", 1).isdigit():
+                    continue  # busybox knows no fractions of a second, and says so in place of the number
                 seen, at = look.seen[name], float(seconds) - skew
                 if file == "claim":
                     seen.started_at = at
@@ -365,10 +475,3 @@ def _read_end(look: Look, rest: str, now: float) -> None:
     claim, _, outcome = text.rpartition(" / ")
     seen = look.seen[name] = Seen(claim=parse_claim(claim, now), alive=alive == "1")
     seen.outcome = parse_outcome(outcome, None if limit == "-" else limit, now)
-
-
-def _pid_and_start(stat: str) -> tuple[int, str]:
-    """Pid and start time of a line of /proc/PID/stat (proc(5)); no start time for a zombie."""
-    pid = int(stat.split(" ", 1)[0])
-    fields = stat[stat.rindex(")") + 2 :].split()
-    return pid, "" if fields[0] in ("Z", "X") else fields[19]

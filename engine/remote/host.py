@@ -7,6 +7,7 @@ everything else travels as data.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tempfile
@@ -134,7 +135,7 @@ class LocalHost:
             kept: list[bytes] = []
             take = into or kept.append
             try:
-                while piece := process.stdout.read1(CHUNK):  # type: ignore[attr-defined]
+                while piece := os.read(process.stdout.fileno(), CHUNK):
                     self.usage.received += len(piece)
                     take(piece)
                 status = process.wait()
@@ -143,7 +144,8 @@ class LocalHost:
                 process.stdout.close()
                 feeder.join(1.0)
             if late.is_set():
-                raise HostAway(f"{command[0]} gave no answer within {limit:g} s")
+                who = "it" if command[0] == "sh" else command[0]
+                raise HostAway(f"{who} gave no answer within {limit:g} s")
             errors.seek(0)
             return Answer(status if status >= 0 else -1, b"".join(kept), errors.read(CHUNK))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from .host import Host, LocalHost
 
@@ -22,7 +21,7 @@ def host_of(name: str, options: Mapping[str, str]) -> Host:
             options["host"],
             user=options.get("user"),
             port=int(options["port"]) if options.get("port") else None,
-            key=Path(options["ssh_key"]).expanduser() if options.get("ssh_key") else None,
+            key=options.get("ssh_key"),
             accept_new_host_key=options.get("accept_new_host_key") == "yes",
         )
     )

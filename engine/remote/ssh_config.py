@@ -1,8 +1,8 @@
 """From a host's name to the way there, as OpenSSH would read it (`man 5 ssh_config`).
 
 The files are read by paramiko, which knows `Host`, `Match` by host and user, tokens and canonical names. Added here:
-`Include`, `ProxyJump` over several hosts, `~` of a given home. Not understood: `Match` by `exec`, `localnetwork` and other
-criteria that ask the machine (a host such a block could apply to is refused in words), host certificates, an
+`Include`, `ProxyJump` over several hosts, `~` of a given home. Not understood: `Match` by `exec`, `localnetwork` and
+other criteria that ask the machine (a host such a block could apply to is refused in words), host certificates, an
 `Include` inside a block whose file has blocks of its own (they apply whatever the outer block says), and connection
 sharing (`ControlMaster`).
 """
@@ -119,11 +119,12 @@ def _hops(config: SSHConfig, target: SshTarget, home: Path, most: int) -> list[H
     way: list[Hop] = []
     for number, text in enumerate(jumps.split(",")):
         jump = _jump(text.strip(), target)
-        if jump.host in (target.host, hop.address):
+        if jump.host == target.host and jump.port in (None, hop.port) and jump.user in (None, hop.user):
             continue  # a bastion that `Host *` sends through itself
         # As in OpenSSH, only the first one's own ProxyJump counts: the others are reached from the one before.
         leading = _hops(config, jump, home, most - 1)
-        way += leading if number == 0 else leading[-1:]
+        if (leading[-1].address, leading[-1].port, leading[-1].user) != (hop.address, hop.port, hop.user):
+            way += leading if number == 0 else leading[-1:]
     if len(way) >= _MOST_HOPS:
         raise HostRefused(
             f"{target.host}: more than {_MOST_HOPS} ProxyJump hosts, or a circle of them in ~/.ssh/config"
@@ -241,7 +242,7 @@ def _lines(file: Path, folder: Path, home: Path, depth: int) -> Iterator[str]:
         if keyword == "include":
             for word in shlex.split(value):
                 pattern = folder / _in_home(word, home)
-                for name in sorted(glob.glob(str(pattern))):
+                for name in sorted(glob.glob(str(pattern))):  # noqa: PTH207 - the pattern may be absolute
                     yield from _lines(Path(name), folder, home, depth - 1)
             yield block
         elif keyword == "host":

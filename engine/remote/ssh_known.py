@@ -34,7 +34,7 @@ def known_keys(hop: Hop) -> list[KnownKey]:
 
 
 def check_host_key(hop: Hop, kind: str, blob: bytes, *, accept_new: bool) -> None:
-    """Raise `HostRefused` unless the key is known; with `accept_new` an unknown one is written down, a changed never."""
+    """Raise `HostRefused` unless the key is known. With `accept_new` a new one is written down, a changed never."""
     key = base64.b64encode(blob).decode()
     known = known_keys(hop)
     for entry in known:
@@ -84,7 +84,7 @@ def _speaking_of(name: str, file: Path) -> Iterator[KnownKey]:
 def _names(patterns: str, name: str) -> bool:
     """Whether the first field of a line means this host: a hashed name, or patterns with `*`, `?` and `!`."""
     if patterns.startswith("|1|"):
-        _, _, salt, digest = (patterns.split("|") + ["", ""])[:4]
+        _, _, salt, digest = [*patterns.split("|"), "", ""][:4]
         return hmac.compare_digest(_hash(name, base64.b64decode(salt)), digest)
     found = False
     for pattern in patterns.lower().split(","):

@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Sequence
-from typing import IO
+from collections.abc import Generator, Sequence
+from types import TracebackType
 
 from paramiko import Channel, Transport
 from paramiko.ssh_exception import ChannelException, IncompatiblePeer, SSHException
 
 from .host import HostAway, HostRefused
 from .ssh_config import Hop
+from .ssh_gate import GatedTransport
 from .ssh_known import check_host_key, known_keys
 from .ssh_login import KeyRing
 
@@ -26,16 +29,19 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").propagate = False
 
 _RSA = ("rsa-sha2-512", "rsa-sha2-256", "ssh-rsa")
+_NO_GREETING = "no banner in time"
 _FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
 
 
 class Link:
     """A connection that commands can be run over. `transport` is the one to the host itself."""
 
-    def __init__(self, transports: Sequence[Transport], stack: contextlib.ExitStack) -> None:
+    def __init__(self, transports: Sequence[GatedTransport], stack: contextlib.ExitStack) -> None:
         self.transport = transports[-1]
         self._transports = transports
         self._stack = stack
+        self._lock = threading.Lock()
+        self._closed = False
 
     @property
     def alive(self) -> bool:
@@ -43,18 +49,22 @@ class Link:
 
     def close(self) -> None:
         """Hang up. Whoever waits for something on it is told at once."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
         self._stack.close()
 
 
 def open_link(hops: Sequence[Hop], ring: KeyRing, *, limit: float, accept_new: bool) -> Link:
     """Connect through `hops`, in at most `limit` seconds. Raises `HostAway` and `HostRefused`, in words."""
     end = time.monotonic() + limit
-    transports: list[Transport] = []
+    transports: list[GatedTransport] = []
     with contextlib.ExitStack() as stack:
         for hop in hops:
             with _in_words(hop, limit):
                 wire = _wire(hop, transports[-1] if transports else None, end, stack)
-                transport = Transport(wire)
+                transport = GatedTransport(wire)
                 stack.callback(transport.close)
                 _greet(transport, hop, end, accept_new)
                 transport.auth_timeout = _left(end)
@@ -69,9 +79,14 @@ def _greet(transport: Transport, hop: Hop, end: float, accept_new: bool) -> None
     """Agree on keys with the server and check that it is the one we know."""
     _prefer_known(transport, hop)
     transport.banner_timeout = transport.handshake_timeout = _left(end)
-    transport.start_client(timeout=_left(end))
+    try:
+        transport.start_client(timeout=_left(end))
+    except SSHException as error:
+        if "banner" in str(error) and end - time.monotonic() < 0.1:
+            raise SSHException(_NO_GREETING) from None  # else told like a server that hangs up
+        raise
     if not transport.initial_kex_done:  # start_client does not say when it gives up
-        raise TimeoutError
+        raise SSHException(_NO_GREETING)
     key = transport.get_remote_server_key()
     check_host_key(hop, key.get_name(), key.asbytes(), accept_new=accept_new)
 
@@ -87,7 +102,9 @@ def _prefer_known(transport: Transport, hop: Hop) -> None:
 # --- the wire ----------------------------------------------------------------------------------------------------
 
 
-def _wire(hop: Hop, before: Transport | None, end: float, stack: contextlib.ExitStack) -> socket.socket | Channel:
+def _wire(
+    hop: Hop, before: Transport | None, end: float, stack: contextlib.ExitStack
+) -> socket.socket | Channel:
     """What the SSH of this hop runs over: a channel of the hop before it, a command of the user's, or TCP."""
     if before is not None:
         address = (hop.address, hop.port)
@@ -101,7 +118,9 @@ def _dialled(hop: Hop, end: float, stack: contextlib.ExitStack) -> socket.socket
     """A TCP connection: the first of the host's addresses that answers."""
     reason: OSError = TimeoutError()
     family = _FAMILIES.get(hop.family, socket.AF_UNSPEC)
-    for kind, style, protocol, _, address in socket.getaddrinfo(hop.address, hop.port, family, socket.SOCK_STREAM):
+    for kind, style, protocol, _, address in socket.getaddrinfo(
+        hop.address, hop.port, family, socket.SOCK_STREAM
+    ):
         link = socket.socket(kind, style, protocol)
         try:
             link.settimeout(_left(end))
@@ -124,13 +143,25 @@ def _spawned(hop: Hop, command: str, stack: contextlib.ExitStack) -> socket.sock
     """The user's ProxyCommand, run by a shell as OpenSSH does; a pair of sockets makes it look like a network."""
     ours, theirs = socket.socketpair()
     stack.callback(ours.close)
-    errors = stack.enter_context(tempfile.TemporaryFile())
+    errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the connection
+    stack.enter_context(errors)
     with theirs:
         process = subprocess.Popen(
-            ["/bin/sh", "-c", f"exec {command}"], stdin=theirs, stdout=theirs, stderr=errors, start_new_session=True
-        )
+            ["/bin/sh", "-c", f"exec {command}"],
+            stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=errors, start_new_session=True,
+        )  # fmt: skip
     stack.callback(_end, process)
-    stack.push(lambda kind, error, trace: _add_what_it_said(hop, command, error, errors))
+
+    def explain(
+        kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, HostAway):
+            errors.seek(0)
+            said = errors.read(4096).decode(errors="replace").strip().splitlines()
+            last = f": {said[-1][:200]}" if said else ""
+            raise HostAway(f"{error} (through ProxyCommand {command.split()[0]}{last})") from None
+
+    stack.push(explain)
     return ours
 
 
@@ -144,20 +175,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _add_what_it_said(hop: Hop, command: str, error: BaseException | None, errors: IO[bytes]) -> bool:
-    if isinstance(error, HostAway):
-        errors.seek(0)
-        said = errors.read(4096).decode(errors="replace").strip().splitlines()
-        program = command.split()[0]
-        raise HostAway(f"{error} (through ProxyCommand {program}{': ' + said[-1][:200] if said else ''})") from None
-    return False
-
-
 # --- what went wrong, in words -----------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def _in_words(hop: Hop, limit: float) -> Iterator[None]:
+def _in_words(hop: Hop, limit: float) -> Generator[None]:
     """Whatever goes wrong on the way to `hop` becomes `HostAway` or `HostRefused`, with cause and remedy."""
     try:
         yield
@@ -168,12 +190,15 @@ def _in_words(hop: Hop, limit: float) -> Iterator[None]:
 
 
 def told(hop: Hop, error: Exception, limit: float) -> HostAway | HostRefused:
-    """What a failed connection means. What may heal by itself is `HostAway`; the words are OpenSSH's where it has some."""
+    """What a failed connection means, in OpenSSH's words where it has some. What may heal by itself is `HostAway`."""
     match error:
         case socket.gaierror():
             why = f"Could not resolve hostname {hop.address}: {error.strerror}. Is it spelt right, and the network up?"
         case TimeoutError():
-            why = f"Connection timed out after {limit:g} s: the host is down, or a firewall swallows what we send"
+            why = (
+                f"Connection timed out after {limit:g} s: the host is down, or a firewall swallows what we send;"
+                f" is the address right, and port {hop.port} open to us?"
+            )
         case ConnectionRefusedError():
             why = f"Connection refused: nothing listens on port {hop.port}; is the SSH server up, and the port right?"
         case IncompatiblePeer():
@@ -184,8 +209,10 @@ def told(hop: Hop, error: Exception, limit: float) -> HostAway | HostRefused:
             why = "it closed the connection before the login (too many at once, or it does not want us)"
         case OSError():
             why = f"{error.strerror or error}"
-        case _ if "banner" in str(error).lower():
-            why = f"what answers on port {hop.port} does not greet like an SSH server, or not in time"
+        case _ if re.search('banner$|version ""', str(error)):
+            why = f"it hung up without a greeting: too many at once, or no SSH server listens on port {hop.port}"
+        case _ if re.search("banner|protocol version", str(error), re.IGNORECASE):
+            why = f"what answers on port {hop.port} does not greet like an SSH server, or not within {limit:g} s"
         case _ if "Timeout" in str(error):
             why = f"no answer within {limit:g} s"
         case _:

@@ -97,8 +97,12 @@ class KeyRing:
         except BadAuthenticationType as error:
             if "publickey" not in error.allowed_types:
                 raise HostRefused(_no_keys(hop, error.allowed_types)) from None
+            if notes:  # there are keys, and each note says what to do about one
+                raise HostRefused(
+                    f"{hop.where}: there is no key to log in with: {'; '.join(notes)}"
+                ) from None
             raise HostRefused(
-                f"{hop.where}: there is no key to log in with{_in_words(notes)}."
+                f"{hop.where}: there is no key to log in with."
                 f" Name one (ssh_key, IdentityFile), or make one: ssh-keygen, then ssh-copy-id {hop.alias}"
             ) from None
 
@@ -144,7 +148,8 @@ class KeyRing:
             key = load_key(path, None)
         except PasswordRequiredException:
             if self._ask is None:
-                notes.append(f"{path} is locked by a passphrase: unlock it with `ssh-add {path}`")
+                start = "" if hop.agent else ", in an agent (eval $(ssh-agent))"
+                notes.append(f"{path} is locked by a passphrase: unlock it with `ssh-add {path}`{start}")
                 return None
             try:
                 key = load_key(path, self._ask(f"Passphrase for {path} ({hop.where}): "))
@@ -152,7 +157,7 @@ class KeyRing:
                 raise HostRefused(f"{hop.where}: the passphrase of {path} is wrong") from None
         except FileNotFoundError:
             if hop.named:
-                notes.append(f"{path} does not exist")
+                notes.append(f"{path} does not exist; correct ssh_key in spawn.yaml, or IdentityFile")
             return None
         except OSError as error:
             notes.append(f"{path} cannot be read: {error.strerror}")
@@ -226,7 +231,7 @@ def _no_keys(hop: Hop, methods: list[str]) -> str:
     wants = ", ".join(methods) or "nothing we know"
     return (
         f"{hop.where}: it does not take keys, only {wants}; a password cannot be given unattended."
-        f" Let its administrator allow PubkeyAuthentication, or install a key (ssh-copy-id {hop.alias})"
+        f" Have PubkeyAuthentication allowed there, then install a key: ssh-copy-id {hop.alias}"
     )
 
 

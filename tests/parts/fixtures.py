@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,14 @@ def new_sshd() -> Iterator[Callable[..., Sshd]]:
     """Makes servers that end with the test; takes what `Sshd` takes."""
     need(no_sshd())
     with contextlib.ExitStack() as stack:
-        yield lambda **settings: stack.enter_context(Sshd(**settings))
+
+        def make(**settings: Any) -> Sshd:
+            if (shell := settings.get("shell")) is not None:
+                need(no_users())
+                need(missing({shell: SHELLS[shell]}))
+            return stack.enter_context(Sshd(**settings))
+
+        yield make
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from .client import ClientHome, make_key
 from .guard import guard
 from .need import missing, program
 from .undo import MARK, alive, end, end_port, marked, of_port
-from .users import User
+from .users import User, no_users
 from .waiting import wait_until
 
 
@@ -88,6 +88,8 @@ class Sshd:
         client_options: Mapping[str, str] | None = None,
         known: bool = True,
     ) -> None:
+        if user is None and shell != "sh" and (why_not := no_users()):
+            raise RuntimeError(f"a login shell cannot be chosen: {why_not}")
         self.alias = alias
         self.token = secrets.token_hex(8)
         self._process: subprocess.Popen[bytes] | None = None
@@ -101,6 +103,7 @@ class Sshd:
             if user is None and os.getuid() == 0:
                 self.account = made.enter_context(User(shell))
             self.user = self.account.name if self.account else getpass.getuser()
+            self.login_home = self.account.home if self.account else Path.home()
             self.log = self.directory / "sshd.log"
             self.host_key = make_key(self.directory / "host_key")
             keys = self.directory / "authorized_keys"
@@ -157,6 +160,10 @@ class Sshd:
         )
         if process.poll() is not None:
             raise RuntimeError(f"sshd does not start: {self.log.read_text()}")
+
+    def set(self, option: str, value: str) -> None:
+        """Another line of sshd_config, from the next start on."""
+        self._options[option] = value
 
     def new_key(self) -> None:
         """Give the server another host key: what a client that knew it calls a changed one."""
