@@ -137,7 +137,8 @@ def end_of(
     if outcome.timed_out is not None and (code != 0 or outcome.flag == "term"):
         failure, message = "timeout", too_long(outcome.timed_out)
     elif outcome.flag == "workdir":
-        failure, message = "launch_failed", f"cannot enter its working directory: {complaint}"
+        failure = "launch_failed"
+        message = f"cannot enter its working directory: {_SHELL_PREFIX.sub('', complaint)}"
     elif 128 < code <= 128 + 64:
         number = code - 128
         message = f"ended by {killed_by(number, stopped=stopped)}"
@@ -179,7 +180,7 @@ def read_timed_out(directory: Path) -> str | None:
         return None
 
 
-def last_line(path: Path, width: int = 200) -> str:
+def last_line(path: Path, width: int = 400) -> str:
     """The last line of a log that says something, cut to `width`; empty if there is none."""
     try:
         with path.open("rb") as file:

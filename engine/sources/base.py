@@ -88,7 +88,8 @@ class Source(Protocol):
     def cancel(self, attempts: Sequence[Ref], *, force: bool) -> None:
         """End these attempts: TERM, then KILL after the grace period; with `force` KILL at once.
 
-        The cancel is in the journal, or the attempt was given up. It counts as ended only when `poll` says so.
+        The cancel is in the journal, or the attempt was given up: then the order is kept until the machine can be
+        reached. It counts as ended only when `poll` says so.
         """
         ...
 
@@ -96,7 +97,16 @@ class Source(Protocol):
         """Take over attempts that an earlier engine launched, or was about to launch.
 
         For each, a later `poll` says running, ended or unknown. One of which nothing is found is launched now (or
-        revoked if it is among `cancelling`), unless it is among `running`: it was seen running once, and is lost.
+        revoked if it is among `cancelling`), unless it is among `running`: it was seen running once, and is lost. What
+        was given up is among both: it is never launched, and ended where it is found. `limit` follows for each batch.
+        """
+        ...
+
+    def collect(self, jobs: Sequence[Job], *, failed: frozenset[Ref]) -> None:
+        """Bring home the files of these attempts, which have ended; those that failed first.
+
+        Asked of sources elsewhere (`SourceSpec.host`). A later `poll` says `SawCollected` of each. Harmless if some
+        are home already.
         """
         ...
 

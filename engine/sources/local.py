@@ -48,6 +48,7 @@ from .attempt import (
     too_long,
 )
 from .base import Job
+from .machine import EVERY, FIRST, ThisMachine
 
 TOKEN = "SWEEP_TOKEN"
 GRACE = 10.0
@@ -60,8 +61,6 @@ STUBBORN = 2.0
 """Seconds after which a KILL is sent again, and what does not die of it is told."""
 
 _CLAIM_LOST, _NO_EXIT_FILE = 121, 122
-_unclaimed: dict[int, int] = {}
-"""Children of this process that another local source reaped: pid → exit code."""
 _STDIO_NULL = [
     (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
     # The runner outlives us: it must not hold our terminal or a pipe somebody reads us through.
@@ -138,6 +137,8 @@ class LocalSource:
         self._ending: dict[Ref, _Live] = {}
         self._watch_due = 0.0
         self._clear_due = self._clear_pause = 0.0
+        self._machine = ThisMachine(runner.parent)
+        self._health_due = monotonic() + FIRST
         self._news: list[Observation] = []
 
     # --- what the engine asks ------------------------------------------------------------------------------------
@@ -151,6 +152,9 @@ class LocalSource:
 
     def withdraw(self, attempts: Sequence[Ref]) -> None:
         """There is no queue here: nothing waits that could be taken back."""
+
+    def collect(self, jobs: Sequence[Job], *, failed: frozenset[Ref]) -> None:
+        """What runs here writes at home."""
 
     def cancel(self, attempts: Sequence[Ref], *, force: bool) -> None:
         now = self._monotonic()
@@ -217,6 +221,9 @@ class LocalSource:
             self._escalate(clock)
         if self._ending and clock >= self._clear_due:
             self._clear_up(clock)
+        if clock >= self._health_due:
+            self._health_due = clock + EVERY
+            self._news.append(self._machine.read())
         news, self._news = self._news, []
         return news
 
@@ -255,7 +262,6 @@ class LocalSource:
         except (OSError, ValueError) as error:
             self._news.append(SawNothing(*job.ref, f"the runner could not be started: {error}"))
             return
-        _unclaimed.pop(pid, None)  # of an earlier process that had this number
         live = self._live[job.ref] = _Live(job, pid=pid)
         self._children[pid] = live
         self._news.append(SawRunning(*job.ref, str(pid)))
@@ -287,21 +293,26 @@ class LocalSource:
     # --- ends ----------------------------------------------------------------------------------------------------
 
     def _reap(self) -> None:
-        for pid in [pid for pid in _unclaimed if pid in self._children]:
-            self._child_ended(self._children.pop(pid), _unclaimed.pop(pid))
+        """Only our own: other threads wait for commands they run (sbatch, git), and must get their exit statuses."""
         while self._children:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                some = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return
-            if pid == 0:
+            if some is None:
                 return
-            code = os.waitstatus_to_exitcode(status)
-            live = self._children.pop(pid, None)
-            if live is not None:
-                self._child_ended(live, code)
-            else:
-                _unclaimed[pid] = code
+            # Of those that have ended only one is shown, and while it is somebody else's each of ours is asked.
+            mine = some.si_pid in self._children
+            ended = [pid for pid in ([some.si_pid] if mine else list(self._children)) if self._reap_one(pid)]
+            if not mine or not ended:
+                return
+
+    def _reap_one(self, pid: int) -> bool:
+        """Take down the end of this child, if it has come; whether it has."""
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            self._child_ended(self._children.pop(pid), os.waitstatus_to_exitcode(status))
+        return bool(done)
 
     def _child_ended(self, live: _Live, code: int) -> None:
         if code == 0 and not live.stop_sent:

@@ -7,12 +7,50 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..ids import task_name
-from ..remote.area import Area, Facts, Staged, start_script
+from ..remote.area import LIMIT, Area, Facts, Staged, start_script
+from ..remote.host import HostRefused
 from .base import Job, SourceContext
 from .local import limit_of
+from .registry import SourceSpec
 
 DEFAULT_ROOT = "~/.spawn/runs"
 """Where sweeps keep their attempts on other machines, unless the config says `remote_root`."""
+
+
+def verify_project(area: Area, spec: SourceSpec, context: SourceContext) -> None:
+    """Raises `HostRefused`, in words, if the project there is not what it is at home.
+
+    Only before the sweep's first task there: what began with a project goes on with it.
+    """
+    # Per source: two may share the directory (a home on NFS), and have their projects in different places.
+    mark = shlex.quote(f"{area.root}/scripts/verified.{spec.name}")
+    if area.host.run(["sh", "-s"], f"[ -e {mark} ]\n".encode(), limit=LIMIT).status == 0:
+        return
+    _compare(area, spec, context)
+    area.host.run(["sh", "-s"], f"umask 077; : >{mark}\n".encode(), limit=LIMIT)
+
+
+def _compare(area: Area, spec: SourceSpec, context: SourceContext) -> None:
+    if spec.options.get("verify") == "no":
+        _require_folder(area, spec, context)
+        return
+    from ..project.compare import require_in_sync
+    from ..project.files import ProjectRules
+    from ..project.project import Project
+
+    require_in_sync(area.host, spec, Project(context.project, ProjectRules.of_options(spec.options)))
+
+
+def _require_folder(area: Area, spec: SourceSpec, context: SourceContext) -> None:
+    """At least the folder must be there: else every task would fail over it, one by one."""
+    assert area.facts is not None
+    there = project_there(context.project, area.facts.home, spec.options.get("project_dir"))
+    answer = area.host.run(["sh", "-s"], f"[ -d {shlex.quote(there)} ]\n".encode(), limit=LIMIT)
+    if answer.status == 1:
+        raise HostRefused(
+            f"{spec.name}: there is no folder {there}, where its tasks would run; "
+            f"send the project with: spawn-tui sync, or name the folder with project_dir in spawn.yaml"
+        )
 
 
 def attempt_name(job: Job) -> str:
@@ -46,7 +84,7 @@ def setup_script(name: str, options: Mapping[str, str]) -> bytes | None:
         "#!/bin/sh",
         # Modules and conda are functions of the login shell's start-up files, and written for bash.
         'if [ -z "${BASH_VERSION:-}" ] && command -v bash >/dev/null; then exec bash -l "$0" "$@"; fi',
-        f"failed() {{ echo {shlex.quote(f'spawn-tui: the set-up of source {name} failed')} >&2; exit 126; }}",
+        f"failed() {{ set +e; echo {shlex.quote(f'spawn-tui: the set-up of source {name} failed')} >&2; exit 126; }}",
         "trap failed EXIT",
         "set -e",
     ]

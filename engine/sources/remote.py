@@ -14,18 +14,23 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..collect.bring import Collected
+from ..collect.collector import Collector
+from ..collect.rules import CollectRules
 from ..events import Ref
-from ..observe import Observation, SawNothing, SourceAway, SourceBack, SourceRefused
-from ..remote.area import AreaError
+from ..observe import Observation, SawCollected, SawNothing, SourceAway, SourceBack, SourceRefused
+from ..remote.area import Area, AreaError
 from ..remote.host import HostAway, HostRefused
 from .base import Job, SourceContext
+from .place import attempt_name
+from .registry import SourceSpec
 
 FIRST_PAUSE, LAST_PAUSE = 1.0, 30.0
 """Seconds between two tries to reach a machine that does not answer: doubled from the first to the last."""
 REFUSED_PAUSE = 60.0
 """Seconds until a machine that refused us is asked again: somebody may have mended it."""
-CLOSE_LIMIT = 3.0
-"""Seconds `close` waits for the thread; it holds nothing that could be lost."""
+CLOSE_LIMIT = 1.0
+"""Seconds `close` waits for the thread, before and after hanging up; it holds nothing that could be lost."""
 
 
 @dataclass(slots=True)
@@ -45,10 +50,17 @@ class RemoteSource(ABC):
 
     outlives_host = True
 
-    def __init__(self, name: str, context: SourceContext) -> None:
-        self.name = name
+    def __init__(self, spec: SourceSpec, context: SourceContext, area: Area) -> None:
+        self.spec, self.name, self.options = spec, spec.name, dict(spec.options)
         self.context = context
+        self.area = area
+        self.host = area.host
+        self._collector: Collector | None = None
         self._orders: deque[_Order] = deque()
+        self._unwanted: set[Ref] = set()
+        """Attempts that a cancel was ordered for."""
+        self._answers = False
+        """Whether the last turn came to its end; said with `SourceBack` when it first does."""
         self._news: list[Observation] = []
         self._fault: BaseException | None = None
         self._lock = threading.Lock()
@@ -61,7 +73,7 @@ class RemoteSource(ABC):
     # --- the engine's side ---------------------------------------------------------------------------------------
 
     def launch(self, batch: str, jobs: Sequence[Job], *, limit: int) -> None:
-        self._order(lambda: self.do_launch(batch, jobs, limit), jobs)
+        self._order(lambda: self._launch(batch, jobs, limit), jobs)
 
     def limit(self, batch: str, count: int) -> None:
         self._order(lambda: self.do_limit(batch, count))
@@ -69,15 +81,37 @@ class RemoteSource(ABC):
     def withdraw(self, attempts: Sequence[Ref]) -> None:
         self._order(lambda: self.do_withdraw(attempts))
 
+    def _launch(self, batch: str, jobs: Sequence[Job], limit: int) -> None:
+        """Launch what is still wanted. What was cancelled or given up since may have begun all the same, if the
+        connection broke over this very order: it is taken over as such.
+        """
+        unwanted = [job for job in jobs if job.ref in self._unwanted]
+        if unwanted:
+            self.do_adopt(unwanted, running=frozenset(), cancelling=frozenset(job.ref for job in unwanted))
+        wanted = [job for job in jobs if job.ref not in self._unwanted]
+        if wanted:
+            self.do_launch(batch, wanted, min(limit, len(wanted)))
+
     def cancel(self, attempts: Sequence[Ref], *, force: bool) -> None:
+        with self._lock:
+            self._unwanted.update(attempts)
         self._order(lambda: self.do_cancel(attempts, force=force))
 
     def adopt(self, jobs: Sequence[Job], *, running: frozenset[Ref], cancelling: frozenset[Ref]) -> None:
         self._order(lambda: self.do_adopt(jobs, running=running, cancelling=cancelling))
 
+    def collect(self, jobs: Sequence[Job], *, failed: frozenset[Ref]) -> None:
+        if self._collector is None:
+            rules = CollectRules.of(self.options)
+            self._collector = Collector(self.area, self.context.layout, self._brought, rules)
+        for job in jobs:
+            self._collector.add(attempt_name(job), job.ref, job.directory, job.ref in failed)
+
     def poll(self, now: float) -> list[Observation]:
         if self._fault is not None:
             raise self._fault
+        if self._collector is not None:
+            self._collector.check()
         if self._thread is None:
             # The first look comes without an order: a source that cannot be reached is told before it is needed.
             self._start()
@@ -92,8 +126,14 @@ class RemoteSource(ABC):
     def close(self) -> None:
         self._closing = True
         self._stir.set()
-        if self._thread is not None:
-            self._thread.join(CLOSE_LIMIT)
+        if self._thread is None:
+            return
+        self._thread.join(CLOSE_LIMIT)
+        if self._collector is not None:
+            self._collector.close()
+        # Hanging up ends what it may be waiting for.
+        self.do_close()
+        self._thread.join(CLOSE_LIMIT)
 
     def _order(self, do: Callable[[], None], jobs: Sequence[Job] = ()) -> None:
         with self._lock:
@@ -118,6 +158,11 @@ class RemoteSource(ABC):
         if first:
             self.context.wake()
 
+    def _brought(self, collected: Collected) -> None:
+        """Called in the collector's thread."""
+        problem = "; ".join([collected.problem, *collected.notes] if collected.problem else collected.notes)
+        self.tell(SawCollected(*collected.ref, collected.files, collected.size, problem))
+
     def _run(self) -> None:
         try:
             while not self._closing:
@@ -135,15 +180,26 @@ class RemoteSource(ABC):
         try:
             if not self._connected:
                 self.do_connect()
-                self._connected, self._failures = True, 0
-                self.tell(SourceBack())
+                self._connected = True
+            put_off: list[_Order] = []
             while self._orders and not self._closing:
                 order = self._orders[0]
                 order.tried = True
-                order.do()
+                try:
+                    order.do()
+                except AreaError:
+                    # The machine could not do this one thing (a read-only disk): it is tried again, after all others.
+                    put_off.append(order)
                 with self._lock:
                     self._orders.popleft()
             self.do_round()
+            with self._lock:
+                self._orders.extend(put_off)
+            self._failures = 0
+            if not self._answers:
+                # Not before: one that answers and does nothing we ask for is away all the same.
+                self._answers = True
+                self.tell(SourceBack())
         except HostAway as away:
             return self._lost(SourceAway(str(away)), min(LAST_PAUSE, FIRST_PAUSE * 2.0**self._failures))
         except HostRefused as refused:
@@ -154,30 +210,29 @@ class RemoteSource(ABC):
 
     def _lost(self, seen: SourceAway | SourceRefused, pause: float) -> float:
         """The next turn begins with a new connection, after `pause` whatever orders come before."""
-        self._connected = False
+        self._connected = self._answers = False
         self._failures = min(self._failures + 1, 10)
-        self._send_back(seen.reason)
-        self.tell(seen)
+        # In one go: an engine that hears of the launches alone would send them here once more.
+        self.tell(*self._send_back(seen.reason), seen)
         deadline = time.monotonic() + pause
         while not self._closing and (left := deadline - time.monotonic()) > 0:
             self._stir.wait(left)
             self._stir.clear()
+            self.tell(*self._send_back(seen.reason))  # what was ordered before the engine could know
         self._stir.set()  # what came meanwhile is due now
         return 0.0
 
-    def _send_back(self, reason: str) -> None:
+    def _send_back(self, reason: str) -> list[SawNothing]:
         """Launches that were never tried did not happen: their tasks can go elsewhere at once."""
         with self._lock:
             never = [order for order in self._orders if order.jobs and not order.tried]
             for order in never:
                 self._orders.remove(order)
-        self.tell(
-            *(
-                SawNothing(*job.ref, f"never sent: {reason}", source_fault=True)
-                for order in never
-                for job in order.jobs
-            )
-        )
+        return [
+            SawNothing(*job.ref, f"never sent: {reason}", source_fault=True)
+            for order in never
+            for job in order.jobs
+        ]
 
     # --- what a kind does ----------------------------------------------------------------------------------------
 
@@ -210,6 +265,6 @@ class RemoteSource(ABC):
     def pause(self) -> float:
         """Seconds until the next round, if no order comes."""
 
-    @abstractmethod
     def do_close(self) -> None:
-        """Let go of the machine."""
+        """Hang up; called from any thread, and more than once."""
+        self.host.close()

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ..events import Ref
-from ..observe import CannotTell, SawEnd, SawHealth, SawNothing, SawRunning
+from ..observe import CannotTell, SawEnd, SawNothing, SawRunning
 from ..plan.problems import PlanError
 from ..remote.area import Area, AreaError, Facts, Seen, Staged
 from ..remote.host import Host
 from ..remote.hosts import host_of
 from .attempt import end_of
 from .base import Job, SourceContext
-from .place import DEFAULT_ROOT, attempt_name, scripts_of, stage
+from .machine import EVERY as HEALTH_EVERY
+from .machine import Gauge
+from .place import DEFAULT_ROOT, attempt_name, scripts_of, stage, verify_project
 from .registry import SourceSpec
 from .remote import RemoteSource
 
@@ -26,7 +29,6 @@ GRACE = 10.0
 """Seconds between TERM and KILL."""
 FIRST_LOOK, LAST_LOOK = 0.05, 1.0
 """Seconds between two looks: short after something happened, doubled up to the second while nothing does."""
-HEALTH_EVERY = 30.0
 DOUBT = 10.0
 """Seconds after which an attempt that was launched and shows no claim is looked for by its token."""
 STUBBORN = 2.0
@@ -53,7 +55,13 @@ class _Live:
     missing: int = 0
     """Looks in a row that found its claim and not its process."""
     relaunched: int = 0
+    claimed: bool = False
+    """Whether some runner has its claim, here or on another machine."""
+    empty_since: float | None = None
+    """Since when its claim is seen without a word in it (monotonic seconds)."""
     told_unknown: bool = False
+    unwritten_since: float | None = None
+    """Since when its runner waits for room to write the exit status (monotonic seconds)."""
     end: SawEnd | None = None
     """What will be said once nothing of it is alive."""
 
@@ -62,22 +70,25 @@ class SshSource(RemoteSource):
     """See `Source`. `host`: what reaches the machine, if it is not to be made from the spec's options."""
 
     def __init__(self, spec: SourceSpec, context: SourceContext, host: Host | None = None) -> None:
-        super().__init__(spec.name, context)
-        name, options = spec.name, spec.options
-        self.options = dict(options)
-        self.host = host_of(spec.name, spec.options) if host is None else host
+        options = spec.options
         root = options.get("remote_root") or DEFAULT_ROOT
-        self.area = Area(host, f"{root}/{context.sweep_id}", scripts_of(name, context, options))
+        scripts = scripts_of(spec.name, context, options)
+        host = host_of(spec.name, options) if host is None else host
+        super().__init__(spec, context, Area(host, f"{root}/{context.sweep_id}", scripts))
+        self._verified = False
         self._grace = float(options.get("kill_after", GRACE))
         self._live: dict[Ref, _Live] = {}
         self._interval = FIRST_LOOK
         self._health_due = 0.0
-        self._cpu: tuple[int, int] | None = None
+        self._gauge = Gauge()
 
     # --- orders --------------------------------------------------------------------------------------------------
 
     def do_connect(self) -> None:
         self.area.open()
+        if not self._verified:
+            verify_project(self.area, self.spec, self.context)
+            self._verified = True
         self._health_due = 0.0
 
     def do_launch(self, batch: str, jobs: Sequence[Job], limit: int) -> None:
@@ -106,14 +117,12 @@ class SshSource(RemoteSource):
 
     def _refuse(self, lives: Sequence[_Live], reason: str) -> None:
         """The machine could not start them; make sure of it, for a part may have begun."""
-        try:
-            won = self.area.revoke([live.name for live in lives])
-        except AreaError:
-            # Not even a claim can be written there, so that no runner has one either.
-            won = {live.name: True for live in lives}
-        for live in lives:
-            if won[live.name]:
-                self._forget(live, SawNothing(*live.job.ref, reason, source_fault=True))
+        claims = self.area.revoke([live.name for live in lives])
+        # Where no claim can be made, no runner makes one either.
+        refused = [live for live in lives if claims[live.name] != "lost"]
+        for live in refused:
+            self._live.pop(live.job.ref, None)
+        self.tell(*(SawNothing(*live.job.ref, reason, source_fault=True) for live in refused))
 
     def do_limit(self, batch: str, count: int) -> None:
         """There is no queue here: what is launched runs."""
@@ -130,7 +139,13 @@ class SshSource(RemoteSource):
         self._stop([self._live[job.ref] for job in jobs if job.ref in cancelling], force=False)
 
     def do_cancel(self, attempts: Sequence[Ref], *, force: bool) -> None:
-        self._stop([self._live[ref] for ref in attempts if ref in self._live], force=force)
+        lives = [self._live[ref] for ref in attempts if ref in self._live]
+        if force:
+            for live in [live for live in lives if live.claimed and live.told_unknown and not live.running]:
+                # Another machine's, which shares this directory: nothing that could be done from here.
+                self._live.pop(live.job.ref)
+                lives.remove(live)
+        self._stop(lives, force=force)
 
     def _stop(self, lives: Sequence[_Live], *, force: bool) -> None:
         """Revoke what has not begun; what has gets TERM (or KILL) at the next look."""
@@ -142,9 +157,9 @@ class SshSource(RemoteSource):
         fresh = [live for live in lives if not live.running and live.end is None]
         if not fresh:
             return
-        won = self.area.revoke([live.name for live in fresh])
+        claims = self.area.revoke([live.name for live in fresh])
         for live in fresh:
-            if won[live.name]:
+            if claims[live.name] == "won":
                 self._forget(live, SawNothing(*live.job.ref, "cancelled before it started"))
 
     # --- looking -------------------------------------------------------------------------------------------------
@@ -163,19 +178,22 @@ class SshSource(RemoteSource):
         look = self.area.look([live.name for live in self._live.values()], health=health)
         if health:
             self._health_due = clock + HEALTH_EVERY
-            self.tell(self._health(look.health))
+            self.tell(self._gauge.read(look.health))
         news = len(self._live)
         for live in list(self._live.values()):
             self._judge(live, look.seen[live.name], clock)
-        self._relaunch(clock)
         self._signal(clock, look.seen)
         self._finish(clock, look.seen)
+        # Last, and again at the next look: what the machine cannot do now keeps no end of others waiting.
+        with suppress(AreaError):
+            self._relaunch(clock)
         if len(self._live) != news:
             self._interval = FIRST_LOOK
 
     def _judge(self, live: _Live, seen: Seen, clock: float) -> None:
         """What the files of one attempt mean."""
         ref, claim = live.job.ref, seen.claim
+        live.claimed = live.claimed or (claim is not None and claim.process is not None)
         if live.end is not None:
             if not seen.alive:
                 live.missing += 1
@@ -201,11 +219,23 @@ class SshSource(RemoteSource):
             if not live.running:
                 live.running = True
                 self.tell(SawRunning(*ref, str(claim.process), seen.started_at))
+            self._judge_unwritten(live, seen, clock)
         else:
             live.missing += 1
             # Claim and processes are read one after the other: it may have ended in between, and written its exit.
             if live.missing >= 2:
                 self._judge_dead(live, seen, clock)
+
+    def _judge_unwritten(self, live: _Live, seen: Seen, clock: float) -> None:
+        """A runner without room for its exit status waits for it, for ever if need be; the work shall not."""
+        if not seen.unwritten:
+            live.unwritten_since = None
+        elif live.unwritten_since is None:
+            live.unwritten_since = clock
+        elif clock - live.unwritten_since >= DOUBT and not live.told_unknown:
+            live.told_unknown = True
+            text = f"it has ended on {self.name}, and its exit status cannot be written"
+            self.tell(CannotTell(*live.job.ref, f"{text}; is the disk full that {self.area.root} is on?"))
 
     def _judge_unclaimed(self, live: _Live, seen: Seen, clock: float) -> None:
         if clock - live.since < DOUBT:
@@ -222,14 +252,12 @@ class SshSource(RemoteSource):
         """It was claimed, its runner is gone and wrote no exit."""
         assert seen.claim is not None
         if seen.claim.process is None:
-            if clock - live.since >= DOUBT:
-                self._forget(
-                    live,
-                    SawNothing(
-                        *live.job.ref, f"its claim on {self.name} could not be written (a full disk?)",
-                        source_fault=True,
-                    ),
-                )  # fmt: skip
+            # A runner may be on its way between making the file and writing it.
+            live.empty_since = clock if live.empty_since is None else live.empty_since
+            if clock - live.empty_since >= DOUBT and not self.area.clear("0", [live.job.token]):
+                disk = f"is the disk full that {self.area.root} is on?"
+                text = f"its claim on {self.name} could not be written; {disk}"
+                self._forget(live, SawNothing(*live.job.ref, text, source_fault=True))
             return
         facts = self._facts()
         message = "its runner is gone and left no exit status"
@@ -242,10 +270,14 @@ class SshSource(RemoteSource):
         """Start what never began: a connection that dropped over a launch, an engine that died before it."""
         late = [
             live for live in self._live.values()
-            if not live.running and live.end is None and not live.missing and clock - live.since >= DOUBT
+            if not (live.running or live.claimed or live.missing) and live.end is None and clock - live.since >= DOUBT
         ]  # fmt: skip
         if not late:
             return
+        unwanted = [live for live in late if live.stopping]
+        if unwanted:
+            self._stop(unwanted, force=False)
+        late = [live for live in late if not live.stopping]
         stuck = [live for live in late if live.relaunched >= RELAUNCHES]
         if stuck:
             self._refuse(stuck, f"{self.name} started its runner {1 + RELAUNCHES} times, and it never began")
@@ -254,11 +286,14 @@ class SshSource(RemoteSource):
         for live in again:
             live.relaunched += 1
             live.since = clock
-            live.staged = live.staged or stage(
-                live.job, self.area, facts, self.name, self.context, self.options
-            )
+            try:
+                live.staged = live.staged or stage(
+                    live.job, self.area, facts, self.name, self.context, self.options
+                )
+            except PlanError as error:
+                self._refuse([live], str(error))
         by_batch: dict[str, list[_Live]] = {}
-        for live in again:
+        for live in [live for live in again if live.staged is not None]:
             by_batch.setdefault(live.job.batch, []).append(live)
         for batch, lives in by_batch.items():
             self._start_attempts(f"{batch}.again", lives)
@@ -327,23 +362,3 @@ class SshSource(RemoteSource):
         facts = self.area.facts
         assert facts is not None, "nothing is done before the area was opened"
         return facts
-
-    def _health(self, raw: Mapping[str, str]) -> SawHealth:
-        """From the raw lines of /proc/loadavg, /proc/stat, /proc/meminfo (proc(5)) and df -Pk."""
-        cores = int(raw.get("cores") or 0)
-        load = float(raw["load"].split()[0]) / cores if "load" in raw and cores else None
-        memory = None
-        if "MemTotal" in raw and "MemAvailable" in raw:
-            memory = 100.0 * (1 - int(raw["MemAvailable"].split()[0]) / int(raw["MemTotal"].split()[0]))
-        disk = float(raw["disk"].split()[4].rstrip("%")) if "disk" in raw else None
-        cpu = None
-        if "cpu" in raw:
-            ticks = [int(word) for word in raw["cpu"].split()[1:]]
-            now = (sum(ticks), ticks[3] + ticks[4])
-            if self._cpu is not None and now[0] > self._cpu[0]:
-                cpu = 100.0 * (1 - (now[1] - self._cpu[1]) / (now[0] - self._cpu[0]))
-            self._cpu = now
-        return SawHealth(cpu, memory, disk, load)
-
-    def do_close(self) -> None:
-        self.host.close()

@@ -127,7 +127,6 @@ def place(tmp_path: Path) -> Iterator[Place]:
             os.waitpid(-1, 0)
         except ChildProcessError:
             break
-    local._unclaimed.clear()
 
 
 @pytest.fixture
@@ -256,23 +255,24 @@ def test_a_task_holds_nothing_of_the_engines_output(place: Place) -> None:
         assert not held & inherited
 
 
-def test_a_number_used_again_is_not_the_one_that_ended(place: Place) -> None:
-    """The engine may reap children that are nobody's (as PID 1 of a container); their numbers come back."""
-    job = place.shell("sleep 0.2; exit 5")
-    taken = os.posix_spawn
+def test_the_commands_of_other_threads_keep_their_exit_status(place: Place) -> None:
+    """Another source runs sbatch and git: whoever takes their ends from it makes of a failure a success."""
+    place.launch_begun("echo; sleep 60")
+    others = [subprocess.Popen(["sh", "-c", "exit 7"]) for _ in range(20)]
+    for other in others:
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has asked
+    place.poll()
+    assert [other.wait() for other in others] == [7] * 20
 
-    def spawn(*arguments: object, **options: object) -> int:
-        pid = taken(*arguments, **options)  # type: ignore[arg-type]
-        local._unclaimed[pid] = 0
-        return pid
 
-    local.os.posix_spawn = spawn  # type: ignore[assignment]
+def test_an_end_is_seen_though_others_have_ended_and_nobody_asks(place: Place) -> None:
+    other = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
     try:
-        place.launch(job)
+        end = place.end(place.launch_begun("echo; exit 5"))
+        assert isinstance(end, SawEnd) and end.exit_code == 5
     finally:
-        local.os.posix_spawn = taken
-    end = place.end(job)
-    assert isinstance(end, SawEnd) and end.exit_code == 5
+        other.wait()
 
 
 # --- what is left behind -----------------------------------------------------------------------------------------
