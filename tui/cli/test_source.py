@@ -1,0 +1,57 @@
+"""`test`: whether a source could take tasks now, each thing that is needed in a line."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import click
+
+from .completion import complete_sources
+from .output import COMPLETED, SOME_FAILED, UserError, data, data_json
+
+
+@click.command()
+@click.argument("source", shell_complete=complete_sources)
+@click.option(
+    "--accept-new-host-key",
+    is_flag=True,
+    help="Trust an SSH host that is not in known_hosts yet; a changed key is refused all the same.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per check and line, the verdict last.")
+def test(source: str, accept_new_host_key: bool, as_json: bool) -> int:
+    """Check SOURCE from its connection to its scheduler: ssh:host, slurm, local, or a name of spawn.yaml.
+
+    Asked are: connection and host key, login shell, programs, whether files can be written, disk, clock, the python of
+    tasks, the project, and for clusters the scheduler, without submitting anything. What is wrong is said with what to
+    do.
+
+    Exit status: 0 it can take tasks, 1 it cannot, 2 bad usage.
+    """
+    from ...engine.project.checks import Check, check_source, verdict
+    from ...engine.project.checks import as_json as json_of
+    from ...engine.project.files import ProjectRules
+    from ...engine.project.project import Project
+    from ...engine.remote.hosts import host_of
+    from .configured import chosen_sources, configuration
+
+    config = configuration()
+    specs = chosen_sources((source,), config, accept_new_host_key=accept_new_host_key)
+    if len(specs) != 1:
+        raise UserError("test one source at a time")
+    (spec,) = specs
+    project = Project(config.project, ProjectRules(config.sync.exclude, config.defaults.output_dir))
+    root = str(config.project) if spec.kind == "local" else None
+    checks: list[Check] = []
+    with closing(host_of(spec.name, spec.options)) as host:
+        for check in check_source(host, spec, project, root=root):
+            checks.append(check)
+            if as_json:
+                data_json({"source": spec.name, **json_of(check)})
+            else:
+                data(f"{check.level:<4}  {check.name:<11}  {check.words}")
+    level, words = verdict(spec.name, checks)
+    if as_json:
+        data_json({"source": spec.name, "verdict": level.lower(), "words": words})
+    else:
+        data(words)
+    return SOME_FAILED if level == "FAIL" else COMPLETED
