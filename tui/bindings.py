@@ -52,6 +52,21 @@ BACK = _back()
 COPY_ID = _key("y", "copy_id", "Copy id", "Copy the id to the clipboard (OSC 52) and show it.")
 COPY_COMMAND = _key("Y", "copy_command", "Copy command", "Copy the spawn-tui command that does the same.")
 
+MORE = _key("plus", "more_slots", "One slot more", "Let the source run one task more at a time.", shown="+")
+FEWER = _key(
+    "minus", "fewer_slots", "One slot less", "Let the source run one task less at a time.", shown="-"
+)
+ENABLE = _key(
+    "e", "enable_source", "Enable source", "Trust the disabled source again, without a probe; asks.", bar=True
+)
+REMOVE = _key(
+    "D",
+    "remove_source",
+    "Remove source",
+    "Give the source no new tasks; what it runs goes on; asks.",
+    bar=True,
+)
+
 SWEEP_LIST: list[BindingType] = [
     _key("slash", "filter", "Filter", "Show only sweeps with these words.", bar=True, shown="/"),
     COPY_ID,
@@ -60,6 +75,8 @@ SWEEP_LIST: list[BindingType] = [
 ]
 
 SWEEP: list[BindingType] = [
+    ENABLE,
+    REMOVE,
     _key("x", "cancel", "Cancel", "Cancel the marked tasks, or the one under the cursor; asks.", bar=True),
     _key("X", "cancel_force", "Kill", "Kill at once, without the time to end in order; asks.", shown="X"),
     _key("r", "retry", "Retry", "Run the marked tasks again, or the one under the cursor; asks.", bar=True),
@@ -86,8 +103,8 @@ SWEEP: list[BindingType] = [
     _key("S", "sort_reverse", "Reverse", "Turn the order round."),
     _key("space", "mark", "Mark", "Mark the task, for cancel and retry.", shown="space"),
     _key("asterisk", "mark_all", "Mark all", "Mark all tasks that match the filter, or none.", shown="*"),
-    _key("plus", "more_slots", "One slot more", "Let the source run one task more at a time.", shown="+"),
-    _key("minus", "fewer_slots", "One slot less", "Let the source run one task less at a time.", shown="-"),
+    MORE,
+    FEWER,
     _key("o", "stream", "stdout/stderr", "Show the task's other output."),
     _key("w", "wrap", "Wrap", "Wrap long lines of the log, or cut them."),
     _key("f", "follow", "Follow", "Stay at the end of the log as it grows."),
@@ -117,6 +134,19 @@ LOG: list[BindingType] = [
     COPY_COMMAND,
 ]
 
+SOURCE: list[BindingType] = [
+    _back(bar=True),
+    ENABLE,
+    REMOVE,
+    MORE,
+    FEWER,
+    _key("t", "its_tasks", "Its tasks", "The table of tasks, with those of this source alone.", bar=True),
+    _key("w", "wrap", "Wrap", "Wrap long lines, or cut them.", bar=True),
+    _key("f", "follow", "Follow", "Stay at the end of the log as it grows."),
+    COPY_ID,
+    COPY_COMMAND,
+]
+
 PROMPT: list[BindingType] = [
     _key("escape", "drop", "As before", "Forget what was typed; enter keeps it.", bar=True),
 ]
@@ -133,7 +163,7 @@ HELP: list[BindingType] = [
     _key("escape,question_mark,q", "back", "Close", "Close the help.", bar=True, shown="esc"),
 ]
 
-_ALL = (*CHOOSE, *SWEEP, *LOG, *SWEEP_LIST, *MOVES, *SIDEWAYS, *APP)
+_ALL = (*CHOOSE, *SWEEP, *LOG, *SOURCE, *SWEEP_LIST, *MOVES, *SIDEWAYS, *APP)
 ORDER = {b.id: place for place, b in reversed([*enumerate(_ALL)]) if isinstance(b, Binding) and b.id}
 """Where each id stands among all, for whoever lists them."""
 
@@ -148,6 +178,8 @@ CHANGES = frozenset(
         "cancel_sweep",
         "more_slots",
         "fewer_slots",
+        "enable_source",
+        "remove_source",
     }
 )
 """Actions that ask something of a sweep; `--readonly` hides them."""

@@ -36,6 +36,7 @@ MAX_FULL = 40
 MIN_TITLE = 8
 """Cells a parameter's name may claim where its values are shorter."""
 MAX_NAME = 28
+MAX_STATE = 24
 _GAP = 2
 
 
@@ -79,14 +80,20 @@ def param_columns(tasks: Sequence[PlannedTask]) -> tuple[ParamColumn, ...]:
 
 
 def choose_columns(
-    width: int, total: int, label_width: int, source_width: int, params: Sequence[ParamColumn]
+    width: int,
+    total: int,
+    label_width: int,
+    source_width: int,
+    params: Sequence[ParamColumn],
+    state_width: int = 0,
 ) -> tuple[Column, ...]:
     """The columns that fit into `width` cells, most telling first; always the number and the state.
 
     `label_width`: of the widest name, 0 if no task has one. `source_width`: of the widest source's name.
+    `state_width`: of the widest state with its reason, where there is room for that.
     """
     number = Column("#", "#", max(3, len(str(total))), right=True)
-    state = Column("state", "state", 12)
+    state = Column("state", "state", 12 if width < 90 else max(12, min(state_width, MAX_STATE)))
     left = width - number.width - state.width - 2 * _GAP
     chosen = {"#": number, "state": state}
 

@@ -14,19 +14,18 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from .columns import ParamColumn, param_columns
-from .view import ACTIVE_STATES, FINAL_STATUSES, ORPHANED, Facts, TaskRow
-from .work_time import WorkTime
+from .view import FINAL_STATUSES, ORPHANED, AttemptRow, Facts, TaskRow
 
 if TYPE_CHECKING:
     from ..engine.plan.model import Plan
     from ..engine.viewer import News, Viewer
+    from .rows import Beside
 
 BUSY, QUIET = 0.25, 1.0
 """Seconds between two looks at a sweep: while something may happen, and when it is over or nobody runs it."""
@@ -128,7 +127,15 @@ class SweepTrouble:
     final: bool = False
 
 
-SweepNews: TypeAlias = SweepLoaded | SweepChanged | SweepTrouble
+@dataclass(frozen=True, slots=True)
+class TaskLooked:
+    """All attempts of the task that is watched, whenever they change."""
+
+    task: int
+    attempts: tuple[AttemptRow, ...]
+
+
+SweepNews: TypeAlias = SweepLoaded | SweepChanged | SweepTrouble | TaskLooked
 
 
 class SweepFeed(Feed):
@@ -138,9 +145,10 @@ class SweepFeed(Feed):
         super().__init__("sweep")
         self._root, self._tell, self._now = root, tell, now
         self._viewer: Viewer | None = None
-        self._work: WorkTime | None = None
-        self._ends: deque[float] = deque()
+        self._beside: Beside | None = None
         self._facts: Facts | None = None
+        self._watched: int | None = None
+        self._attempts: tuple[AttemptRow, ...] | None = None
         self._troubled = False
         self._due_seq, self._due_at = -1, cast("float | None", None)
 
@@ -188,14 +196,14 @@ class SweepFeed(Feed):
         self._hand_out_all(self._viewer)
 
     def _hand_out_all(self, viewer: Viewer) -> None:
-        from .rows import RECENT_ENDS, facts, latest_ends, task_row
+        from .rows import Beside, facts, task_row
 
-        sweep, tasks = viewer.sweep, viewer.plan.tasks
-        self._ends = deque(latest_ends(sweep), RECENT_ENDS)
-        self._work, status = WorkTime(sweep), viewer.status().value
-        self._facts = facts(viewer, status, self._ends, self._work, self._due(viewer))
+        sweep, tasks, status = viewer.sweep, viewer.plan.tasks, viewer.status().value
         orphaned = status == ORPHANED
         rows = tuple(task_row(sweep, task, orphaned=orphaned) for task in sweep.tasks)
+        self._beside = Beside(sweep)
+        self._beside.begin(rows)
+        self._facts = facts(viewer, status, self._beside, self._due(viewer))
         name_width = max((len(task.label) for task in tasks), default=0)
         self._tell(
             SweepLoaded(viewer.plan, sweep.project, rows, self._facts, param_columns(tasks), name_width)
@@ -205,25 +213,42 @@ class SweepFeed(Feed):
         from .rows import facts, task_row
 
         news = viewer.refresh()
-        work = self._work
-        if news.reloaded or work is None or self._facts is None or _concerns_all(news):
+        beside = self._beside
+        if news.reloaded or beside is None or self._facts is None or _concerns_all(news):
             self._hand_out_all(viewer)
+            self._hand_out_watched(viewer)
             answers = _answers(news)
             if answers and self._facts is not None:
                 self._tell(SweepChanged((), self._facts, answers))
             return
         sweep, status, changed = viewer.sweep, viewer.status().value, news.tasks()
-        work.look(sweep)
         orphaned = status == ORPHANED
         if orphaned != self._facts.orphaned:
             # No event tells that an engine died or came back, and all that is active looks different then.
             changed = changed.union(*(source.active for source in sweep.sources.values()))
         rows = tuple(task_row(sweep, sweep.tasks[index], orphaned=orphaned) for index in sorted(changed))
-        self._ends.extend(row.ended_at for row in rows if row.ended_at and row.state not in ACTIVE_STATES)
-        fresh = facts(viewer, status, self._ends, work, self._due(viewer))
+        beside.look(sweep, news.records, rows)
+        fresh = facts(viewer, status, beside, self._due(viewer))
         if fresh != self._facts or rows or self._troubled:
             self._facts, self._troubled = fresh, False
             self._tell(SweepChanged(rows, fresh, _answers(news)))
+        self._hand_out_watched(viewer)
+
+    def watch(self, task: int | None) -> None:
+        """Tell all attempts of this task from now on; None: of none."""
+        self._watched, self._attempts = task, None
+        self.wake()
+
+    def _hand_out_watched(self, viewer: Viewer) -> None:
+        task = self._watched
+        if task is None:
+            return
+        from .rows import attempt_rows
+
+        attempts = attempt_rows(viewer.sweep, task)
+        if attempts != self._attempts:
+            self._attempts = attempts
+            self._tell(TaskLooked(task, attempts))
 
 
 def _concerns_all(news: News) -> bool:

@@ -115,6 +115,14 @@ def clock(at: float | None) -> str:
     return "" if at is None else f"{datetime.fromtimestamp(at).astimezone():%H:%M:%S}"
 
 
+def since(at: float | None, now: float) -> str:
+    """The local time of day to the minute, with the date where it is not of the last half day; empty for None."""
+    if at is None:
+        return ""
+    form = "%H:%M" if abs(now - at) < 12 * 3600 else "%Y-%m-%d %H:%M"
+    return datetime.fromtimestamp(at).astimezone().strftime(form)
+
+
 def moment(at: float | None) -> str:
     """Local date and time to the minute; empty for None."""
     return "" if at is None else f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M}"

@@ -10,6 +10,8 @@ class Glyphs:
     """One set of signs. `states` by task state or sweep status; each is one cell wide."""
 
     states: dict[str, str]
+    health: dict[str, str]
+    """By `sources.Health`."""
     bar_full: str
     bar_empty: str
     bar_unknown: str
@@ -30,6 +32,7 @@ UNICODE = Glyphs(
     states={
         "pending": "○",
         "launching": "◔",
+        "queued": "◷",
         "running": "●",
         "cancelling": "◌",
         "completed": "✓",
@@ -40,10 +43,19 @@ UNICODE = Glyphs(
         "interrupted": "!",
         "missing": "?",
     },
+    health={
+        "": "○",
+        "healthy": "●",
+        "degraded": "▲",
+        "probing": "◔",
+        "disabled": "⊘",
+        "unreachable": "?",
+        "removed": "◌",
+    },
     bar_full="━",
     bar_empty="─",
     bar_unknown="┅",
-    parts="███▒▒▓░░",
+    parts="███▒▒▓░░░",
     cursor="▌",
     mark="◆",
     separator="·",
@@ -54,13 +66,14 @@ UNICODE = Glyphs(
     crumb="›",
 )
 
-TEXTURED = replace(UNICODE, parts="█▚▒░▞╱╌─")
+TEXTURED = replace(UNICODE, parts="█▚▒░▞╱╌┄─")
 """Where there are no colours, the segments of a bar differ by their texture."""
 
 ASCII = Glyphs(
     states={
         "pending": ".",
         "launching": "^",
+        "queued": ":",
         "running": ">",
         "cancelling": "~",
         "completed": "+",
@@ -71,10 +84,19 @@ ASCII = Glyphs(
         "interrupted": "!",
         "missing": "?",
     },
+    health={
+        "": ".",
+        "healthy": "+",
+        "degraded": "!",
+        "probing": "^",
+        "disabled": "/",
+        "unreachable": "?",
+        "removed": "~",
+    },
     bar_full="#",
     bar_empty="-",
     bar_unknown="?",
-    parts="#x/?~>^-",
+    parts="#x/?~>^:-",
     cursor=">",
     mark="*",
     separator="-",

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ..state.layout import STDERR, STDOUT
 from . import format as fmt
 from .feed import Feed
+from .log_mirror import FarLog, FarLogs, Origin
 
 Stream = Literal["stdout", "stderr"]
 
@@ -22,13 +24,15 @@ _PARTIAL = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class LogTarget:
-    """Which log to follow. `path` is None for a task that has none yet; `missing` says why there may be nothing."""
+    """Which log to follow. `path`, at home, is None for a task that has none; `missing` says why it may be empty."""
 
     index: int
     attempt: int
     stream: Stream
     path: Path | None
     missing: str
+    far: FarLog | None = None
+    """Where it is while it is not at `path`."""
 
     @property
     def key(self) -> tuple[int, int, str]:
@@ -45,6 +49,14 @@ class LogNews:
     skipped: int = 0
     """Bytes before the first line that were not read."""
     absent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogFrom:
+    """The bytes of a log come from another machine; None: they are at home."""
+
+    target: LogTarget
+    origin: Origin | None
 
 
 class LogTail:
@@ -120,8 +132,12 @@ def _decode(raw: bytes) -> str:
 class LogFeed(Feed):
     """Follows the log it was pointed at last. `tell` is called in this feed's thread."""
 
-    def __init__(self, tell: Callable[[LogNews], object], *, limit: int, interval: float = 0.25) -> None:
+    def __init__(
+        self, tell: Callable[[LogNews | LogFrom], object], *, limit: int, interval: float = 0.25
+    ) -> None:
         super().__init__("log")
+        self._far = FarLogs(limit)
+        self._origin: Origin | None = None
         self._tell, self._limit, self._interval = tell, limit, interval
         self._target: LogTarget | None = None
         self._tail: LogTail | None = None
@@ -138,21 +154,23 @@ class LogFeed(Feed):
         target = self._target
         if target is None:
             return 60.0
-        if self._tail is None or self._tail.path != target.path:
-            self._tail = LogTail(target.path, self._limit) if target.path else None
-            self._told = None
-        if self._tail is None:
-            self._say_absent(target, target.missing)
-            return 60.0
         try:
+            path, settling = self._where(target)
+            if self._tail is None or self._tail.path != path:
+                self._tail = LogTail(path, self._limit) if path else None
+                self._told = None
+            self._say_origin(target)
+            if self._tail is None:
+                self._say_absent(target, target.missing)
+                return settling or 60.0
             found = self._tail.read()
         except FileNotFoundError:
             self._tail = None
-            self._say_absent(target, target.missing)
+            self._say_absent(target, self._why_missing(target))
             return self._interval * 2
         except OSError as error:
             self._tail = None
-            self._say_absent(target, f"{target.path}: {error.strerror or error}")
+            self._say_absent(target, f"{error.filename or target.path}: {error.strerror or error}")
             return self._interval * 4
         if found is not None:
             start, lines = found
@@ -162,6 +180,33 @@ class LogFeed(Feed):
         elif self._absent and self._told != target:
             self._say_absent(target, target.missing)
         return self._interval
+
+    def _where(self, target: LogTarget) -> tuple[Path | None, float]:
+        """The file to read, and the seconds until that is worth asking again if there is none."""
+        if target.path is None or target.far is None or target.path.exists():
+            self._far.look(None)
+            return target.path, 0.0
+        settling = self._far.look(target.far)
+        return self._far.path(STDERR if target.stream == "stderr" else STDOUT), settling
+
+    def _why_missing(self, target: LogTarget) -> str:
+        """What a machine that does not answer says is why there is nothing; one that does, leaves it to the task."""
+        origin = self._origin
+        if origin is None or origin.state in ("live", "waiting", "ended"):
+            return target.missing
+        return fmt.clean(origin.text)
+
+    def _say_origin(self, target: LogTarget) -> None:
+        origin = self._far.origin
+        if origin != self._origin:
+            self._origin = origin
+            self._tell(LogFrom(target, origin))
+
+    def _run(self) -> None:
+        try:
+            super()._run()
+        finally:
+            self._far.close()
 
     def failed(self, why: str) -> None:
         target = self._target

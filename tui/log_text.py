@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
+
+from . import format as fmt
 
 MAX_LINES = 50_000
 
@@ -44,6 +47,16 @@ class LogText:
         for place, line in enumerate(self.lines):
             if wanted in (line if exact else line.lower()):
                 yield place
+
+
+def wrap_words(text: str, width: int) -> list[str]:
+    """The text made harmless, its lines broken between words; a word longer than `width` cells anywhere."""
+    return [
+        piece
+        for line in text.strip().splitlines()
+        for broken in textwrap.wrap(fmt.clean(line), width, break_on_hyphens=False)
+        for piece in wrap(broken, width)
+    ]
 
 
 def wrap(line: str, width: int) -> list[str]:

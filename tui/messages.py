@@ -9,7 +9,7 @@ from textual.message import Message
 if TYPE_CHECKING:
     from .asking import Outcome
     from .feed import SweepNews
-    from .log_feed import LogNews
+    from .log_feed import LogFrom, LogNews
     from .sweeps_feed import SweepsNews
 
 
@@ -24,7 +24,7 @@ class SweepTold(Message, bubble=False):
 class LogTold(Message, bubble=False):
     """The log's feed has something new."""
 
-    def __init__(self, news: LogNews) -> None:
+    def __init__(self, news: LogNews | LogFrom) -> None:
         super().__init__()
         self.news = news
 

@@ -10,12 +10,13 @@ from ..engine.ids import task_name
 from ..state.layout import STDERR, STDOUT, SweepLayout
 from . import format as fmt
 from .log_feed import LogTarget, Stream
+from .log_mirror import FarLog
 
 if TYPE_CHECKING:
     from ..engine.plan.model import Plan, PlannedTask
     from .columns import ParamColumn
     from .feed import SweepChanged, SweepLoaded
-    from .view import Facts, TaskRow
+    from .view import AttemptRow, Facts, TaskRow
 
 
 class SweepModel:
@@ -31,6 +32,9 @@ class SweepModel:
         self.facts: Facts | None = None
         self.params: tuple[ParamColumn, ...] = ()
         self.name_width = 0
+        self.attempts: tuple[AttemptRow, ...] = ()
+        """All attempts of the task that is looked at closely, the first one first."""
+        self.looked_at = -1
 
     def load(self, news: SweepLoaded) -> None:
         self.plan, self.project, self.tasks = news.plan, news.project, news.plan.tasks
@@ -41,6 +45,16 @@ class SweepModel:
         for row in news.rows:
             self.rows[row.task] = row
         self.facts = news.facts
+
+    def look(self, task: int, attempts: tuple[AttemptRow, ...]) -> None:
+        self.looked_at, self.attempts = task, attempts
+
+    def queue_reason(self, row: TaskRow) -> str:
+        """Why the task waits in its source's queue, in the scheduler's words; empty if it does not, or nobody said."""
+        if not row.batch or self.facts is None:
+            return ""
+        source = self.facts.source(row.source)
+        return source.reason_of(row.batch) if source is not None else ""
 
     @property
     def param_keys(self) -> list[str]:
@@ -59,7 +73,19 @@ class SweepModel:
             return LogTarget(index, 0, stream, None, _never(row))
         directory = self.layout.attempt(task_name(index), number)
         path = directory / (STDERR if stream == "stderr" else STDOUT)
-        return LogTarget(index, number, stream, path, _silent(row, number, stream))
+        far = self._far(row, number)
+        return LogTarget(index, number, stream, path, _silent(row, number, stream), far)
+
+    def _far(self, row: TaskRow, number: int) -> FarLog | None:
+        """Where the attempt's files are before they are brought home, if it began on another machine."""
+        source = self.facts.source(row.source) if self.facts is not None else None
+        if self.facts is None or source is None or number != row.attempt or row.started_at is None:
+            return None
+        from ..engine.collect.elsewhere import is_elsewhere
+
+        if not is_elsewhere(source.kind, dict(source.options)):
+            return None
+        return FarLog(self.facts.id, source.name, source.options, f"{task_name(row.task)}.{number}")
 
 
 def command_of(plan: Plan, sweep_id: str, project: str, row: TaskRow, task_dir: str) -> str:
@@ -94,6 +120,8 @@ def _silent(row: TaskRow, attempt: int, stream: Stream) -> str:
         return f"Attempt {attempt} left nothing on {stream}. It waits for its next try{again}."
     if row.state == "launching":
         return "Being launched; nothing written yet."
+    if row.state == "queued":
+        return f"It waits in the queue of {fmt.clean(row.source)}; nothing written yet."
     if row.state in ("running", "cancelling"):
         return f"Nothing on {stream} yet."
     if row.state == "unknown":

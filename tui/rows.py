@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
+from ..engine import events as ev
 from ..engine.sweep import ACTIVE, Attempt, Sweep, Task, TaskState
 from ..engine.viewer import Viewer
 from ..state.lock import read_holder
-from .view import FINAL_STATUSES, MAX_FAILURES, ORPHANED, Facts, Failure, SourceRow, TaskRow
+from .launch_failures import LaunchFailures
+from .sources import SourceRow, source_row
+from .view import (
+    FINAL_STATUSES,
+    MAX_FAILURES,
+    ORPHANED,
+    SOURCE_TROUBLE,
+    AttemptRow,
+    Facts,
+    Failure,
+    TaskRow,
+)
 from .work_time import WorkTime
 
 RECENT_ENDS = 20
+MAX_LAUNCH_FAILURES = 50
+"""Groups of equal failed launches in their pane."""
 
 
 def task_row(sweep: Sweep, task: Task, *, orphaned: bool) -> TaskRow:
@@ -20,19 +35,33 @@ def task_row(sweep: Sweep, task: Task, *, orphaned: bool) -> TaskRow:
     attempt = task.attempt
     if attempt is None:
         return TaskRow(task.index, task.state.value, not_before=task.not_before)
-    state, known_at = task.state.value, None
+    state, known_at, batch = task.state.value, None, ""
     if task.state in ACTIVE and (orphaned or sweep.is_unknown(task.index)):
         source = sweep.sources[attempt.source]
         since = (task.unknown_since, source.unreachable_since, sweep.updated_at if orphaned else None)
         state, known_at = "unknown", min(at for at in since if at is not None)
+    elif task.state is TaskState.LAUNCHING and sweep.sources[attempt.source].queue:
+        state, batch = "queued", attempt.batch
     return TaskRow(
         task.index, state, attempt.source, attempt.number, attempt.launched_at, attempt.started_at,
         attempt.ended_at, attempt.exit_code, attempt.signal, attempt.kind or "", attempt.message, task.not_before,
-        known_at,
+        known_at, len(task.attempts), batch,
     )  # fmt: skip
 
 
-def facts(viewer: Viewer, status: str, ends: Iterable[float], work: WorkTime, due_at: float | None) -> Facts:
+def attempt_rows(sweep: Sweep, index: int) -> tuple[AttemptRow, ...]:
+    """All attempts of a task, the first one first."""
+    task = sweep.tasks[index]
+    return tuple(
+        AttemptRow(
+            a.number, a.source, a.state.value, a.kind or "", a.exit_code, a.signal, a.message, a.started_at,
+            a.ended_at, (index, a.number) in sweep.given_up, a is task.attempt,
+        )
+        for a in task.attempts
+    )  # fmt: skip
+
+
+def facts(viewer: Viewer, status: str, beside: Beside, due_at: float | None) -> Facts:
     """The sweep as a whole. O(sources + what is unknown + failures shown)."""
     sweep = viewer.sweep
     orphaned = status == ORPHANED
@@ -45,6 +74,9 @@ def facts(viewer: Viewer, status: str, ends: Iterable[float], work: WorkTime, du
     for index in unknown:
         counts[sweep.tasks[index].state.value] -= 1
         counts["unknown"] += 1
+    counts["queued"] = beside.queued
+    counts["launching"] -= beside.queued
+    sources = tuple(_source_row(sweep, name, unknown, beside.ends) for name in sweep.sources)
     reason = sweep.pause_reason if sweep.paused and sweep.ended is None else sweep.reason
     return Facts(
         id=sweep.id,
@@ -58,29 +90,88 @@ def facts(viewer: Viewer, status: str, ends: Iterable[float], work: WorkTime, du
         engine=holder.describe() if holder else "",
         engine_died=orphaned and (left is not None or sweep.engine_pid != 0),
         sign_of_life=max(left.beat_at if left else 0.0, sweep.updated_at),
-        worked=work.seconds(),
+        worked=beside.work.seconds(),
         # While something runs the clock goes on; what nobody looks after is not said to run.
-        running_since=work.running_since() if sweep.active and not orphaned else None,
+        running_since=beside.work.running_since() if sweep.active and not orphaned else None,
         due_at=due_at,
         # What ended before the sweep was taken up again says nothing about its pace now.
-        recent_ends=tuple(end for end in ends if end >= work.since),
-        sources=tuple(
-            SourceRow(
-                s.name, s.kind, s.slots, len(s.active), s.completed, s.failed, s.removed, s.unreachable_since,
-                s.unreachable_reason, len(s.active & unknown),
-            )
-            for s in sweep.sources.values()
-        ),
-        failures=_failures(sweep),
+        recent_ends=tuple(end for end in beside.ends.latest if end >= beside.work.since),
+        sources=sources,
+        failures=_failures(sweep, sources, beside.launches),
         note=sweep.notes[-1][1] if sweep.notes else "",
         paused=sweep.paused,
+        uncollected=len(sweep.uncollected),
     )  # fmt: skip
 
 
-def latest_ends(sweep: Sweep) -> list[float]:
-    """Times of the latest ends of attempts, oldest first. O(tasks)."""
-    ends = (task.attempts[-1].ended_at for task in sweep.tasks if task.attempts)
-    return sorted(heapq.nlargest(RECENT_ENDS, (end for end in ends if end is not None)))
+class Beside:
+    """What is kept beside the model: folds of the journal that the engine has no need of."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        """O(tasks)."""
+        self.work, self.ends, self.launches = WorkTime(sweep), Ends(sweep), LaunchFailures(sweep)
+        self._queued: set[int] = set()
+
+    @property
+    def queued(self) -> int:
+        """Tasks that wait in a scheduler's queue."""
+        return len(self._queued)
+
+    def look(self, sweep: Sweep, records: Sequence[ev.Record], rows: Iterable[TaskRow]) -> None:
+        """Take in what has happened, and the rows that are others for it."""
+        self.work.look(sweep)
+        self.launches.look(sweep, records)
+        self.ends.look(sweep, records)
+        for row in rows:
+            if row.state == "queued":
+                self._queued.add(row.task)
+            else:
+                self._queued.discard(row.task)
+
+    def begin(self, rows: Iterable[TaskRow]) -> None:
+        """Take in all rows."""
+        self._queued = {row.task for row in rows if row.state == "queued"}
+
+
+class Ends:
+    """Times (seconds since 1970) of the latest ends of attempts, oldest first: of all, and of each source."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        """O(tasks)."""
+        self.latest: deque[float] = deque(maxlen=RECENT_ENDS)
+        self._of: dict[str, deque[float]] = {}
+        by_source: dict[str, list[float]] = {}
+        for task in sweep.tasks:
+            attempt = task.attempt
+            if attempt is not None and task.state is not TaskState.PENDING and _did_end(attempt):
+                by_source.setdefault(attempt.source, []).append(attempt.ended_at or 0.0)
+        for source, times in by_source.items():
+            self._of[source] = deque(sorted(heapq.nlargest(RECENT_ENDS, times)), RECENT_ENDS)
+        self.latest.extend(sorted(time for times in self._of.values() for time in times))
+
+    def look(self, sweep: Sweep, records: Iterable[ev.Record]) -> None:
+        """Take in what has ended since."""
+        for record in records:
+            if isinstance(record.event, ev.Ended):
+                for end in record.event.attempts:
+                    attempt = sweep.tasks[end.task].attempts[end.attempt - 1]
+                    if _did_end(attempt):
+                        at = attempt.ended_at or record.at
+                        self.latest.append(at)
+                        self._of.setdefault(attempt.source, deque(maxlen=RECENT_ENDS)).append(at)
+
+    def of(self, source: str) -> tuple[float, ...]:
+        return tuple(self._of.get(source, ()))
+
+
+def _did_end(attempt: Attempt) -> bool:
+    """Whether it ran and came to an end that was seen: what never began or was given up says nothing about the pace."""
+    return attempt.ended_at is not None and attempt.kind not in ("launch_failed", "source_lost")
+
+
+def _source_row(sweep: Sweep, name: str, unknown: set[int], ends: Ends) -> SourceRow:
+    source = sweep.sources[name]
+    return source_row(source, len(source.active & unknown) if unknown else 0, ends.of(name))
 
 
 def _unknown(sweep: Sweep, *, orphaned: bool) -> set[int]:
@@ -91,19 +182,37 @@ def _unknown(sweep: Sweep, *, orphaned: bool) -> set[int]:
     return found
 
 
-def _failures(sweep: Sweep) -> tuple[Failure, ...]:
-    """Tasks that are failed, and launches that failed though another try was made since; latest first."""
+def _failures(sweep: Sweep, sources: tuple[SourceRow, ...], launches: LaunchFailures) -> tuple[Failure, ...]:
+    """Sources that take no tasks, launches that failed (whatever became of their tasks since), tasks that are failed;
+    latest first."""
     found: list[Failure] = []
+    told: set[tuple[str, str]] = set()
+    for group in launches.latest(MAX_LAUNCH_FAILURES):
+        task = sweep.tasks[group.task]
+        told.add((group.source, group.message))
+        found.append(
+            Failure(group.task, group.attempt, "launch_failed", None, None, group.message, group.source, group.at,
+                    task.state.value, len(group.tasks))
+        )  # fmt: skip
+    found += [failure for row in sources for failure in _of_source(row, told)]
     for index in islice(reversed(sweep.failures), MAX_FAILURES):
         task = sweep.tasks[index]
-        found.append(_failure(task, task.attempts[-1]))
-    for index in islice(reversed(sweep.launch_failures), MAX_FAILURES):
-        task = sweep.tasks[index]
-        if task.state is not TaskState.FAILED:
-            attempt = next(a for a in reversed(task.attempts) if a.kind == "launch_failed")
-            found.append(_failure(task, attempt))
+        if task.attempts[-1].kind != "launch_failed":
+            found.append(_failure(task, task.attempts[-1]))
     found.sort(key=lambda failure: failure.at, reverse=True)
     return tuple(found[:MAX_FAILURES])
+
+
+def _of_source(source: SourceRow, told: set[tuple[str, str]]) -> list[Failure]:
+    """What keeps a source from taking tasks, unless a failed launch says the same."""
+    found: list[Failure] = []
+    for at, reason, state in (
+        (source.disabled_since, source.disabled_reason, "disabled"),
+        (source.unreachable_since, source.unreachable_reason, "unreachable"),
+    ):
+        if at is not None and not any(name == source.name and text in reason for name, text in told if text):
+            found.append(Failure(-1, 0, SOURCE_TROUBLE, None, None, reason, source.name, at, state, 0))
+    return found
 
 
 def _failure(task: Task, attempt: Attempt) -> Failure:

@@ -140,8 +140,10 @@ def _live(entry: IndexEntry, viewer: Viewer, work: WorkTime) -> SweepRow:
     number = {state.value: count for state, count in sweep.counts.items()}
     unknown = sweep.active if status == ORPHANED else sweep.unknown_count
     goes_on = sweep.active and status != ORPHANED
+    heard = [source for source in sweep.sources.values() if source.unreachable_since is None]
+    queued = sum(len(source.waiting) + len(source.asked) for source in heard) if goes_on else 0
     return SweepRow(
         sweep.id, sweep.name, entry.directory, status, sweep.created_at, sweep.total,
-        number["completed"], number["failed"], number["cancelled"], sweep.active - unknown, unknown,
+        number["completed"], number["failed"], number["cancelled"], max(0, sweep.active - unknown - queued), unknown,
         work.seconds(), work.running_since() if goes_on else None,
     )  # fmt: skip

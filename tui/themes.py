@@ -21,6 +21,7 @@ DARK = Theme(
     variables={
         "state-pending": "#7d859c",
         "state-launching": "#7dcfff",
+        "state-queued": "#6f9fb8",
         "state-running": "#7aa2f7",
         "state-cancelling": "#e0a36b",
         "state-unknown": "#f0d060",
@@ -63,6 +64,7 @@ LIGHT = Theme(
     variables={
         "state-pending": "#6b7285",
         "state-launching": "#0f7aa8",
+        "state-queued": "#3f7288",
         "state-running": "#2f5fc4",
         "state-cancelling": "#9a5b00",
         "state-unknown": "#7d6400",

@@ -13,21 +13,45 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from . import format as fmt
+from .sources import SourceRow
 
 if TYPE_CHECKING:
     from ..engine.plan.model import PlannedTask, Value
 
 # Named tuples and not dataclasses: they are made by the 100,000, and the program is on the screen 10 ms sooner.
 
-STATES = ("pending", "launching", "running", "cancelling", "unknown", "completed", "failed", "cancelled")
-"""The words a task's state may show as; `unknown` stands for an active task nobody can speak for."""
-ACTIVE_STATES = frozenset({"launching", "running", "cancelling", "unknown"})
+STATES = (
+    "pending",
+    "launching",
+    "queued",
+    "running",
+    "cancelling",
+    "unknown",
+    "completed",
+    "failed",
+    "cancelled",
+)
+"""The words a task's state may show as; `unknown` stands for an active task nobody can speak for, `queued` for one that
+waits in a scheduler's queue."""
+ACTIVE_STATES = frozenset({"launching", "queued", "running", "cancelling", "unknown"})
 FINAL_STATUSES = frozenset({"completed", "failed", "cancelled"})
 ORPHANED = "interrupted"
 """The status of a sweep with work left and no engine: nobody can say whether its active tasks run."""
+SOURCE_TROUBLE = "source_trouble"
+"""The kind of a `Failure` that is a source's alone."""
 MAX_FAILURES = 200
 """Failures shown in their pane; all of them are in the table (`state:failed`)."""
-SEGMENTS = ("completed", "failed", "cancelled", "unknown", "cancelling", "running", "launching", "pending")
+SEGMENTS = (
+    "completed",
+    "failed",
+    "cancelled",
+    "unknown",
+    "cancelling",
+    "running",
+    "launching",
+    "queued",
+    "pending",
+)
 """The order of the progress bar: what is over, what is under way, what waits."""
 
 
@@ -49,6 +73,10 @@ class TaskRow(NamedTuple):
     not_before: float | None = None
     known_at: float | None = None
     """Of an attempt that is unknown: until when it was known to run."""
+    attempts: int = 0
+    """How many were made; `attempt` is the one that counts."""
+    batch: str = ""
+    """While it is queued: the batch it waits with, of which its source tells why."""
 
     def elapsed(self, now: float) -> float | None:
         """Seconds its latest attempt has run, as far as anyone knows; None if it never did."""
@@ -58,25 +86,30 @@ class TaskRow(NamedTuple):
         return max(0.0, (now if until is None else until) - self.started_at)
 
 
-class SourceRow(NamedTuple):
-    """One source as it was when it was looked at."""
+class AttemptRow(NamedTuple):
+    """One attempt of a task that is looked at closely."""
 
-    name: str
-    kind: str
-    slots: int
-    busy: int = 0
-    completed: int = 0
-    """Attempts, as `failed`: a task that was tried again counts each time."""
-    failed: int = 0
-    removed: bool = False
-    unreachable_since: float | None = None
-    unreachable_reason: str = ""
-    unknown: int = 0
-    """How many of the `busy` slots hold an attempt nobody can speak for."""
+    number: int
+    source: str
+    state: str
+    kind: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    message: str = ""
+    started_at: float | None = None
+    ended_at: float | None = None
+    given_up: bool = False
+    """Given up, and never heard of again: it may be alive somewhere."""
+    counts: bool = False
+    """Whether the task's outcome is this one's."""
 
 
 class Failure(NamedTuple):
-    """A failed attempt: what is known of its end, and what its task has come to since (`state`)."""
+    """A failed attempt: what is known of its end, and what its task has come to since (`state`).
+
+    Of launches that failed for the same reason on the same source it is the latest, and `tasks` says how many tasks
+    they hit; a source that takes no tasks at all may stand here with none.
+    """
 
     task: int
     attempt: int
@@ -87,6 +120,12 @@ class Failure(NamedTuple):
     source: str
     at: float
     state: str
+    tasks: int = 1
+
+    @property
+    def of_source(self) -> bool:
+        """Whether it tells of its source rather than of one task."""
+        return self.kind in ("launch_failed", SOURCE_TROUBLE)
 
 
 class Facts(NamedTuple):
@@ -123,6 +162,8 @@ class Facts(NamedTuple):
     """The latest thing worth telling."""
     paused: bool = False
     """No new launches, whatever the status says (an interrupted sweep may be paused too)."""
+    uncollected: int = 0
+    """Attempts that ended on other machines and whose files are not home yet."""
 
     @property
     def done(self) -> int:
@@ -135,6 +176,10 @@ class Facts(NamedTuple):
     @property
     def orphaned(self) -> bool:
         return self.status == ORPHANED
+
+    def source(self, name: str) -> SourceRow | None:
+        """The source of that name."""
+        return next((source for source in self.sources if source.name == name), None)
 
     def elapsed(self, now: float) -> float:
         """Seconds the sweep has worked; stands still while nothing runs."""
@@ -170,6 +215,7 @@ _WORST_FIRST = (
     "cancelling",
     "running",
     "launching",
+    "queued",
     "pending",
     "completed",
     "cancelled",

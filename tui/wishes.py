@@ -8,9 +8,10 @@ from typing import Literal
 
 from ..engine.ids import task_name
 from . import format as fmt
-from .view import Facts, SourceRow, TaskRow
+from .sources import SourceRow, reason, short
+from .view import Facts, TaskRow
 
-WishVerb = Literal["cancel", "pause", "resume", "retry", "slots", "start"]
+WishVerb = Literal["cancel", "pause", "resume", "retry", "slots", "enable_source", "remove_source", "start"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +128,66 @@ def slots(source: SourceRow, value: int) -> Wish:
     )
 
 
+def enable_source(source: SourceRow, now: float) -> Wish | None:
+    """Trust a disabled source again; None if it is not disabled."""
+    if source.disabled_since is None or source.removed:
+        return None
+    name = fmt.clean(source.name)
+    away = " It does not answer now: it gets tasks once it does." if source.unreachable_since else ""
+    return Wish(
+        "enable_source",
+        f"enable {name}",
+        "",
+        source=source.name,
+        question=f"Enable {name} again?",
+        short=f"Enable {name}?",
+        detail=f"It is {short(source, now)}: {reason(source) or fmt.clean(source.disabled_reason)}. "
+        f"Up to {fmt.plural(source.slots, 'task')} at a time go there again, without a probe; "
+        f"its failures so far count no more.{away}",
+        yes="Enable",
+        declined=f"{name} stays disabled.",
+    )
+
+
+def remove_source(source: SourceRow, facts: Facts) -> Wish | None:
+    """Give a source no new tasks; None if it was removed already."""
+    if source.removed:
+        return None
+    name = fmt.clean(source.name)
+    held = [
+        f"{number:,} {word}"
+        for number, word in ((source.busy, "running"), (source.queued, "queued"))
+        if number
+    ]
+    one = source.held == 1
+    kept = f"{' and '.join(held)} {'task' if one else 'tasks'} there {'goes' if one else 'go'} on to the end."
+    others = [row.name for row in facts.sources if row.name != source.name and row.takes_tasks]
+    waits = facts.counts.get("pending", 0)
+    if others:
+        rest = f"What waits goes to {', '.join(map(fmt.clean, others[:3]))}" + (
+            f" and {len(others) - 3} more." if len(others) > 3 else "."
+        )
+    elif any(row.name != source.name and not row.removed for row in facts.sources):
+        rest = "No other source takes tasks now: what waits stays until one does."
+    elif waits:
+        rest = f"No source is left then: the {fmt.plural(waits, 'waiting task')} will not run, and the sweep fails."
+    else:
+        rest = "No source is left then."
+    return Wish(
+        "remove_source",
+        f"remove {name}",
+        "",
+        source=source.name,
+        question=f"Give {name} no new tasks?",
+        short=f"Remove {name}?",
+        detail=f"{kept if held else 'Nothing runs there.'} {rest} Its files stay; resume --sources takes it up again.",
+        yes="Remove source",
+        declined=f"{name} stays.",
+    )
+
+
 def _cancellable(force: bool) -> tuple[str, ...]:
-    ordinary = ("pending", "launching", "running", "unknown")
+    ordinary = ("pending", "launching", "queued", "running", "unknown")
     return (*ordinary, "cancelling") if force else ordinary
 
 
@@ -136,6 +195,7 @@ _NOT_RETRIED = "Nothing was run again."
 _FAILED = (("failed", ("failed",)), ("cancelled", ("cancelled",)))
 _LEFT = (
     ("running", ("launching", "running")),
+    ("queued", ("queued",)),
     ("unknown", ("unknown",)),
     ("cancelling", ("cancelling",)),
     ("waiting", ("pending",)),
@@ -163,11 +223,15 @@ def _question(verb: str, rows: Sequence[TaskRow], now: float) -> str:
 def _cancel_detail(rows: Sequence[TaskRow], force: bool) -> str:
     if force:
         return "Processes are killed at once (KILL), without time to save anything."
-    active = sum(row.state != "pending" for row in rows)
+    active = sum(row.state not in ("pending", "queued") for row in rows)
+    queued = any(row.state == "queued" for row in rows)
+    taken = " What waits in a scheduler's queue is taken out of it." if queued else ""
     if active > 1:
-        return "Running processes are asked to end (TERM) and killed after 10 s."
+        return f"Running processes are asked to end (TERM) and killed after 10 s.{taken}"
     if active:
-        return "Its processes are asked to end (TERM) and killed after 10 s."
+        return f"Its processes are asked to end (TERM) and killed after 10 s.{taken}"
+    if queued:
+        return f"{'It has' if len(rows) == 1 else 'They have'} not started.{taken}"
     return f"{'It has' if len(rows) == 1 else 'They have'} not started; nothing is lost."
 
 

@@ -166,6 +166,7 @@ def test_a_killed_engine_leaves_no_task_running_on_the_screen(
         os.kill(engine.process.pid, signal.SIGKILL)
         terminal.sees("? 2 unknown (were running)")
         terminal.sees("engine gone · heard from")
+        terminal.sees("? unknown")  # the table is painted after the header
         assert "● running" not in terminal.text() and "eta" not in terminal.text()
         terminal.press("P")
         terminal.sees("● 2 running")

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spawn_tui.engine import events as ev
+from spawn_tui.engine import words
 from spawn_tui.engine.ids import task_name
+from spawn_tui.engine.logs import source_log
 from spawn_tui.engine.plan.model import Plan, PlannedTask, Value
 from spawn_tui.engine.store import SweepStore
 from spawn_tui.state.disk import LocalDisk
@@ -107,7 +109,7 @@ def make(
     *,
     name: str = "sweep",
     labels: Sequence[str] = (),
-    sources: Sequence[tuple[str, str, int]] = (("local", "local", 4),),
+    sources: Sequence[tuple[object, ...]] = (("local", "local", 4),),
     command: str = "python train.py --lr {lr}",
     suffix: str = "abc123",
     clock: Clock | None = None,
@@ -119,7 +121,7 @@ def make(
     clock = clock or Clock()
     root.mkdir(parents=True, exist_ok=True)
     first: list[ev.Event] = [ev.SweepCreated(f"{name}-20260528-{suffix}", name, len(tasks), **frame)]  # type: ignore[arg-type]
-    first += [ev.SourceAdded(*source) for source in sources]
+    first += [ev.SourceAdded(*source) for source in sources]  # type: ignore[arg-type]
     store = SweepStore.create(root, plan, first, LocalDisk(), clock)
     return Made(root, plan, store, clock)
 
@@ -240,3 +242,98 @@ def plain(root: Path, number: int, *, running: int = 0, name: str = "plain") -> 
     if running:
         made.start(range(running))
     return made
+
+
+REFUSED = (
+    "sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified. "
+    "The partition is `gpu`; sinfo lists those there are: set partition: in spawn.yaml, or --sources hpc:cluster:16"
+)
+NO_ROUTE = "ssh gpu2 port 22: No route to host; is it on, and is the VPN up?"
+FULL_DISK = (
+    "gpu3: /scratch/ada is full (0 of 1.8 TB left): make room there, or set remote_root: to another disk"
+)
+
+
+def machines(root: Path, *, clock: Clock | None = None) -> Made:
+    """60 tasks over five sources ten minutes on: one healthy, one with a queue, three in trouble."""
+    rows: list[dict[str, Value]] = [{"lr": n / 1000, "seed": n % 5} for n in range(60)]
+    made = make(
+        root, rows, name="night", clock=clock, retry_max=1,
+        sources=(
+            ("local", "local", 2),
+            ("ssh:gpu1", "ssh", 4, (("host", "gpu1"), ("user", "ada"), ("project_dir", "/home/ada/nets"))),
+            ("ssh:gpu2", "ssh", 4),
+            ("ssh:gpu3", "ssh", 2, (("host", "gpu3.lab"), ("remote_root", "/scratch/ada"))),
+            ("hpc:cluster", "slurm", 8, (("partition", "gpu"), ("walltime", "2h")), True),
+        ),
+    )  # fmt: skip
+    made.engine()
+    health = ev.SourceHealth("local", "healthy", cpu=38, memory=41, disk=52, load=0.6)
+    made.commit(health, ev.SourceHealth("ssh:gpu1", "healthy", cpu=97, memory=71, disk=33, load=1.1))
+    made.wait(20)
+    made.launch([40, 41, 42], "ssh:gpu3")
+    made.wait(3)
+    made.commit(
+        ev.Ended(
+            tuple(
+                ev.End(task, 1, "failed", "launch_failed", message=FULL_DISK, source_fault=True)
+                for task in (40, 41, 42)
+            )
+        ),
+        ev.Requeued(tuple(ev.Delay(task, made.clock.at) for task in (40, 41, 42))),
+        *(ev.SourceStrike("ssh:gpu3", FULL_DISK) for _ in range(3)),
+        ev.SourceDisabled("ssh:gpu3", f"3 failures in a row: {FULL_DISK}", "strikes"),
+    )
+    made.wait(30)
+    for base in range(0, 16, 8):
+        made.start(range(base, base + 2), "local")
+        made.start(range(base + 2, base + 5), "ssh:gpu1")
+        made.start(range(base + 5, base + 8), "ssh:gpu2")
+        made.wait(170)
+        for task in range(base, base + 8):
+            made.wait(4)
+            if task == 11:
+                made.end(task, "failed", kind="exit", exit_code=1, message="ValueError: seed 1 is taken")
+            else:
+                made.end(task)
+    made.start(range(16, 18), "local")
+    made.start(range(18, 22), "ssh:gpu1")
+    made.start(range(22, 25), "ssh:gpu2")
+    refs = tuple(ev.Ref(task, made.attempt(task) + 1) for task in (*range(25, 40), *range(43, 49)))
+    made.commit(ev.Launching("b0100", "hpc:cluster", refs, limit=8))
+    made.wait(40)
+    made.commit(
+        ev.Running(tuple(ev.Started(task, 1, f"77[{task}]", made.clock.at) for task in range(25, 31))),
+        ev.Waiting("hpc:cluster", "b0100", 15, "Resources"),
+        ev.SourceHealth("hpc:cluster", "healthy", queue="6 running, 15 waiting"),
+    )
+    made.wait(60)
+    for task in range(25, 29):
+        made.wait(9)
+        made.end(task)
+    made.commit(
+        ev.SourceHealth("ssh:gpu1", "degraded", cpu=99, memory=93, disk=33, load=2.4),
+        ev.SourceUnreachable("ssh:gpu2", NO_ROUTE),
+        ev.SourceStrike("ssh:gpu2", NO_ROUTE),
+    )
+    made.wait(12)
+    health = ev.SourceHealth("local", "healthy", cpu=44, memory=43, disk=52, load=0.7)
+    made.commit(health, ev.Waiting("hpc:cluster", "b0100", 15, "Resources"))
+    made.log(16, training_log(16, 0.016, 7))
+    log = root / "logs" / source_log("ssh:gpu3")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("".join(f"{words.iso(at)} {line}\n" for at, line in _gpu3()))
+    made.wait(2)
+    return made
+
+
+def _gpu3() -> list[tuple[float, str]]:
+    strike = f"source ssh:gpu3: strike: {FULL_DISK}"
+    refused = [(START + 23, f"task_0{n} failed: launch_failed: {FULL_DISK}") for n in (41, 42, 43)]
+    return [
+        (START, "source ssh:gpu3: 2 slots"),
+        (START + 20, "launching task_041, task_042, task_043 on ssh:gpu3"),
+        *refused,
+        *[(START + 23, strike)] * 3,
+        (START + 23, f"source ssh:gpu3 disabled: 3 failures in a row: {FULL_DISK}"),
+    ]

@@ -13,7 +13,7 @@ from spawn_tui.state.index import IndexEntry, SweepIndex
 from spawn_tui.tui.app import SpawnApp
 from textual.pilot import Pilot
 
-from .build import START, Clock, Made, training
+from .build import START, Clock, Made, machines, training
 from .conftest import Driver
 from .test_sweep_list import three
 
@@ -92,7 +92,7 @@ def test_sweep_ascii(snap_compare: Compare, made: Made):
 def test_sweep_in_trouble(snap_compare: Compare, made: Made):
     made.commit(ev.SourceUnreachable("ssh:gpu1", "ssh: connect to host gpu1 port 22: No route to host"))
     made.wait(95)
-    assert looks(snap_compare, made.root, made.clock, (120, 36), "2", "j", sees="does not answer")
+    assert looks(snap_compare, made.root, made.clock, (120, 36), "2", "j", sees="is unreachable since")
 
 
 def test_sweep_interrupted(snap_compare: Compare, made: Made):
@@ -101,6 +101,18 @@ def test_sweep_interrupted(snap_compare: Compare, made: Made):
     made.lock.release()
     made.wait(95)
     assert looks(snap_compare, made.root, made.clock, (120, 36), "2", sees="press P to resume")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids="{0[0]}x{0[1]}".format)
+def test_machines(snap_compare: Compare, tmp_path: Path, size: tuple[int, int]):
+    made = machines(tmp_path / "sweep")
+    assert looks(snap_compare, made.root, made.clock, size, "2", sees="ssh:gpu3")
+
+
+def test_source(snap_compare: Compare, tmp_path: Path):
+    made = machines(tmp_path / "sweep")
+    keys = ("2", "j", "j", "j", "enter")
+    assert looks(snap_compare, made.root, made.clock, (80, 24), *keys, sees="20:27:03  disabled: 3 failures")
 
 
 def test_confirm(snap_compare: Compare, made: Made):

@@ -1,9 +1,11 @@
-"""Completion scripts, as click makes them."""
+"""Completion scripts, as click makes them, and what is completed besides verbs and options."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import CompletionItem, get_completion_class
 
 from .output import data
 
@@ -23,3 +25,25 @@ def completion(shell: str) -> None:
     maker = get_completion_class(shell)
     assert maker is not None
     data(maker(cli, {}, "spawn-tui", "_SPAWN_TUI_COMPLETE").source())
+
+
+def complete_sources(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The sources that fit the last of a comma separated list: kinds, and names of the configuration."""
+    from ...engine.config.load import ConfigError, load_config
+    from ...engine.sources.registry import KINDS
+
+    before, comma, word = incomplete.rpartition(",")
+    known = {
+        f"{kind}:" if traits.form == "host" else kind: traits.description for kind, traits in KINDS.items()
+    }
+    try:
+        for source in load_config(Path.cwd()).sources.values():
+            known[source.name] = f"{source.kind}, {source.place}"
+    except ConfigError:
+        # A shell that completes has nowhere to say it; the command itself will.
+        pass
+    return [
+        CompletionItem(before + comma + name, help=text)
+        for name, text in known.items()
+        if name.startswith(word)
+    ]

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
+from ...engine.config.model import Config
 from ...engine.plan import Overrides, read_plan
 from ...state.index import spawn_home
+from .configured import chosen_sources
 from .launch import create, start
 from .output import say
 
@@ -38,7 +40,7 @@ def demo(ctx: click.Context, sources: tuple[str, ...], detach: bool, no_ui: bool
         shutil.copyfile(_FOLDER / name, project / name)
     path = project / "demo.yaml"
     plan = read_plan(path, overrides=Overrides(sources=sources))
-    root = create(plan, sources, path=path, project=project)
+    root = create(plan, chosen_sources(sources, Config(project)), path=path, project=project)
     say(f"spawn-tui: {len(plan.tasks)} small training runs in {root}")
     options = ctx.obj
     return start(

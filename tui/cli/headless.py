@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from ...engine import events as ev
 from ...engine.engine import Engine
-from ...engine.home import describe
 from ...engine.run import run_engine
 from ...engine.summary import eta, summary
 from ...engine.sweep import FINAL, Sweep, SweepStatus, TaskState
 from ...engine.trouble import DiskTrouble
 from ...engine.viewer import Viewer
 from ...state.lock import LockDamaged, LockHeld, LockLost
+from ..sources import source_row, troubles
+from .narration import Narrator, clock
 from .output import COMPLETED, NOTHING_LAUNCHED, SIGINT_STATUS, SOME_FAILED, UserError, data_json, say
 
 if TYPE_CHECKING:
@@ -50,29 +51,15 @@ class PlainPrinter:
     def __init__(self, every: float = 5.0) -> None:
         self._every = every
         self._due = 0.0
+        self._narrator = Narrator()
 
     def show(self, sweep: Sweep, records: Sequence[ev.Record]) -> None:
-        for record in records:
-            event = record.event
-            match event:
-                case (
-                    ev.Launching()
-                    | ev.Running()
-                    | ev.DelaysOver()
-                    | ev.SweepCreated()
-                    | ev.Requeued()
-                    | ev.Ended()
-                ):
-                    if isinstance(event, ev.Ended):
-                        failed = tuple(end for end in event.attempts if end.state != "completed")
-                        if failed:
-                            say(f"{_clock(record.at)} {describe(ev.Ended(failed))}")
-                case _:
-                    say(f"{_clock(record.at)} {describe(event)}")
+        for line in self._narrator.tell(sweep, records):
+            say(line)
         now = time.monotonic()
         if now >= self._due and sweep.ended is None:
             if self._due:
-                say(f"{_clock(sweep.updated_at)} {progress_text(sweep)}")
+                say(f"{clock(sweep.updated_at)} {progress_text(sweep)}")
             self._due = now + self._every
 
     def close(self) -> None:
@@ -96,31 +83,20 @@ class BarPrinter:
             refresh_per_second=5,
         )
         self._task: TaskID | None = None
+        self._narrator = Narrator(brief=True)
 
     def show(self, sweep: Sweep, records: Sequence[ev.Record]) -> None:
         if self._task is None:
             self._task = self._progress.add_task(sweep.name, total=sweep.total, text="")
             self._progress.start()
-        for record in records:
-            event = record.event
-            match event:
-                case ev.Ended():
-                    failed = tuple(end for end in event.attempts if end.state != "completed")
-                    if failed:
-                        self._print(record, ev.Ended(failed))
-                case (
-                    ev.RequestTaken() | ev.RequestRefused() | ev.Paused() | ev.Note() | ev.Unknown()
-                    | ev.SourceUnreachable() | ev.SourceReachable()
-                ):  # fmt: skip
-                    self._print(record, event)
-                case _:
-                    pass
+        for line in self._narrator.tell(sweep, records):
+            self._print(line)
         self._progress.update(self._task, completed=sweep.done, text=state_text(sweep))
 
-    def _print(self, record: ev.Record, event: ev.Event) -> None:
+    def _print(self, line: str) -> None:
         from rich.text import Text
 
-        self._progress.console.print(Text(f"{_clock(record.at)} {describe(event)}"), soft_wrap=True)
+        self._progress.console.print(Text(line), soft_wrap=True)
 
     def close(self) -> None:
         if self._task is not None:
@@ -135,12 +111,20 @@ def make_printer(*, json_lines: bool) -> Printer:
 
 def state_text(sweep: Sweep) -> str:
     """The counts that are not zero, in words."""
-    parts = [f"{sweep.active} running"] if sweep.active else []
+    queued = sum(len(source.waiting) for source in sweep.sources.values())
+    running = sweep.active - queued
+    parts = [f"{running} running"] if running else []
+    if queued:
+        parts.append(f"{queued} queued")
     for state in (TaskState.FAILED, TaskState.CANCELLED):
         if sweep.counts[state]:
             parts.append(f"{sweep.counts[state]} {state}")
     if sweep.unknown_count:
         parts.append(f"{sweep.unknown_count} unknown")
+    troubled = troubles(source_row(source) for source in sweep.sources.values())
+    if troubled:
+        counts = ", ".join(f"{len(rows)} {word}" for word, rows in troubled.items())
+        parts.append(f"sources: {counts}")
     return ", ".join(parts)
 
 
@@ -155,10 +139,6 @@ def progress_text(sweep: Sweep) -> str:
         + (f", {state}" if state else "")
         + (f", about {format_duration(round(left))} left" if left else "")
     )
-
-
-def _clock(at: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(at))
 
 
 # --- running -----------------------------------------------------------------------------------------------------

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from ...engine.command import missing_program
-from ...engine.ids import task_name
 from ...engine.plan import Overrides, PlanError, count_tasks, parse_duration, read_plan
 from ...engine.plan.model import Plan
 from ...engine.plan.runnable import why_not_runnable_here
-from ...engine.sources.registry import SourceError, parse_sources
+from .completion import complete_sources
 from .output import UserError, ask, data, data_json, is_terminal, say
+
+if TYPE_CHECKING:
+    from ...engine.config.model import Config
+    from ...engine.sources.registry import SourceSpec
 
 ASK_ABOVE = 10_000
 """Tasks above which `launch` asks before it begins."""
@@ -49,14 +52,13 @@ class Duration(click.ParamType[float]):
     "--sources",
     multiple=True,
     metavar="LIST",
-    help='Where to run, e.g. "local:4" (default: local, one slot per core).',
+    shell_complete=complete_sources,
+    help='Where to run, e.g. "local:4,ssh:server1:8" (default: local, one slot per core).',
 )
 @click.option(
     "--strategy",
-    type=click.Choice(["round_robin", "least_loaded", "random"]),
-    default="round_robin",
-    show_default=True,
-    help="How tasks are spread over several sources.",
+    type=click.Choice(["round_robin", "least_loaded", "random", "fastest"]),
+    help="How tasks are spread over several sources (default: round_robin).",
 )
 @click.option("--command", metavar="TEMPLATE", help='What each task runs, e.g. "python train.py --lr {lr}".')
 @click.option(
@@ -81,14 +83,21 @@ class Duration(click.ParamType[float]):
     "--output-dir", type=click.Path(path_type=Path), help="Where sweeps are kept (default: sweeps/outputs)."
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Show all tasks and the exact command of the first; launch nothing."
+    "--dry-run",
+    is_flag=True,
+    help="Show all tasks, each source's share and the first command; launch nothing.",
 )
 @click.option("--count-only", is_flag=True, help="Print the number of tasks; launch nothing.")
 @click.option("--estimate-only", is_flag=True, help="Show what the sweep may cost; launch nothing.")
 @click.option(
     "--no-verify-sync",
     is_flag=True,
-    help="Do not compare the project with remote sources (local sources need no comparison).",
+    help="Do not compare the project with its copies on remote sources before they get work.",
+)
+@click.option(
+    "--accept-new-host-key",
+    is_flag=True,
+    help="Trust SSH hosts that are not in known_hosts yet; a changed key is refused all the same.",
 )
 @click.option("--detach", is_flag=True, help="Start the sweep and return at once.")
 @click.option("--no-ui", is_flag=True, help="Run in this terminal without the UI.")
@@ -100,7 +109,7 @@ def launch(
     file: Path | None,
     param_file: Path | None,
     sources: tuple[str, ...],
-    strategy: str,
+    strategy: str | None,
     command: str | None,
     args_style: str | None,
     max_concurrent: int | None,
@@ -113,6 +122,7 @@ def launch(
     count_only: bool,
     estimate_only: bool,
     no_verify_sync: bool,
+    accept_new_host_key: bool,
     detach: bool,
     no_ui: bool,
     json_lines: bool,
@@ -124,6 +134,15 @@ def launch(
     params:                 one task for each entry, or
     grid:                   one for each combination of the lists
     command: python train.py --lr {lr}
+
+    \b
+    --sources takes one or several, comma separated; N is how many tasks run there at a time:
+      local[:N]                     processes on this machine (N: one per core)
+      ssh:[user@]host[:port][:N]    a machine reached by SSH (N: 4); one number after the host is N
+      slurm[:NAME][:N]              a Slurm cluster, here or through a login node (N: 16)
+      pbs[:NAME][:N]                a PBS cluster, likewise (N: 16)
+      hpc[:NAME][:N]                a cluster, Slurm or PBS, whichever is found (N: 16)
+      NAME[:N]                      one that spawn.yaml names; `spawn-tui sources` lists them
 
     In a terminal the UI opens; leaving it leaves the sweep running. `--no-ui` runs it right here: Ctrl-C once stops
     launching and leaves what runs, twice cancels.
@@ -148,32 +167,35 @@ def launch(
     if count_only:
         data(str(_read(lambda: count_tasks(path, overrides))))
         return 0
-    plan = _read(lambda: read_plan(path, overrides=overrides, check_source=_source_problem))
-    missing = missing_program(plan, str(Path.cwd()), os.environ.get("PATH", ""))
+    from .configured import chosen_sources, configuration, source_check, with_defaults
+    from .preview import dry_run_of, estimate_of
+
+    config = configuration()
+    plan = _read(lambda: read_plan(path, overrides=overrides, check_source=source_check(config)))
+    plan = with_defaults(plan, overrides, config)
+    output_dir = output_dir or config.defaults.output_dir
+    specs = chosen_sources(
+        plan.sources, config, verify=not no_verify_sync, accept_new_host_key=accept_new_host_key, outputs=output_dir
+    )  # fmt: skip
+    missing = None
+    if any(spec.kind == "local" for spec in specs):
+        missing = missing_program(plan, str(config.project), os.environ.get("PATH", ""))
     for warning in (*plan.warnings, *([missing] if missing else [])):
         say(f"spawn-tui: warning: {warning}")
+    strategy = strategy or config.defaults.strategy or "round_robin"
     if dry_run:
-        return _dry_run(plan, sources)
+        return dry_run_of(plan, specs, config.project, strategy)
     if estimate_only:
-        say(
-            f"{plan.name}: {len(plan.tasks)} tasks on this machine, which costs nothing that spawn-tui knows of"
-        )
-        return 0
-    root = create(plan, sources or plan.sources, path=path, strategy=strategy, output_dir=output_dir, yes=yes)
+        return estimate_of(plan, specs)
+    root = create(
+        plan, specs, path=path, strategy=strategy, output_dir=output_dir, config=config,
+        project=config.project, yes=yes,
+    )  # fmt: skip
     options = ctx.obj
     return start(
         root, detach=detach, no_ui=no_ui or json_lines, json_lines=json_lines, readonly=options["readonly"],
         ascii_only=options["ascii"],
     )  # fmt: skip
-
-
-def _source_problem(text: str) -> str | None:
-    """Why a source that a file names cannot be used."""
-    try:
-        parse_sources((text,))
-    except SourceError as error:
-        return str(error)
-    return None
 
 
 T = TypeVar("T")
@@ -188,17 +210,20 @@ def _read(reader: Callable[[], T]) -> T:
 
 def create(
     plan: Plan,
-    sources: Sequence[str],
+    specs: Sequence[SourceSpec],
     *,
     path: Path,
     strategy: str = "round_robin",
     output_dir: Path | None = None,
     project: Path | None = None,
+    config: Config | None = None,
     yes: bool = False,
 ) -> Path:
-    """Check that the plan can run here, and write its sweep's directory. Raises `UserError`."""
+    """Check that the plan can run, find out what `hpc` is, and write the sweep's directory. Raises `UserError`."""
     from ...engine.command import Renderer
     from ...engine.create import create_sweep
+    from ...engine.health import HealthRules
+    from .configured import prepared
     from .find import all_entries
 
     reason = why_not_runnable_here(plan)
@@ -207,13 +232,13 @@ def create(
     project = project or Path.cwd()
     all_entries()  # a damaged index is told before anything is written
     try:
-        specs = parse_sources(tuple(sources))
         # What cannot be rendered must not become a sweep.
         Renderer(plan, sweep_id="check", project_dir=str(project), base_env=os.environ)
-    except (SourceError, PlanError) as error:
+    except PlanError as error:
         raise UserError(str(error)) from None
     if len(plan.tasks) > ASK_ABOVE and not ask(f"Launch {len(plan.tasks)} tasks?", assume_yes=yes):
         raise UserError("nothing was launched", status=3)
+    specs = prepared(specs, project)
     try:
         return create_sweep(
             plan,
@@ -221,6 +246,7 @@ def create(
             project=project,
             output_dir=output_dir,
             strategy=strategy,
+            rules=config.health.rules() if config is not None else HealthRules(),
             config_text=path.read_bytes(),
         )
     except OSError as error:
@@ -260,39 +286,3 @@ def start(
     from .open import open_ui
 
     return open_ui(root, readonly=readonly, ascii_only=ascii_only)
-
-
-def _dry_run(plan: Plan, sources: Sequence[str]) -> int:
-    """All tasks as a table, and the exact command of the first."""
-    from ...engine.command import Renderer
-    from ...engine.create import DEFAULT_OUTPUT
-    from ...engine.plan.values import text_of
-    from .table import print_table
-
-    keys: dict[str, None] = {}
-    for task in plan.tasks:
-        keys.update(dict.fromkeys(task.params))
-    labels = any(task.label for task in plan.tasks)
-    header = ["task", *(["name"] if labels else []), *keys]
-    rows = [
-        [
-            task_name(index),
-            *([task.label] if labels else []),
-            *(text_of(task.params[key]) if key in task.params else "" for key in keys),
-        ]
-        for index, task in enumerate(plan.tasks)
-    ]
-    print_table(header, rows)
-    reason = why_not_runnable_here(plan)
-    if reason:
-        say(f"\nThis sweep could not be launched here: {reason}")
-    where = ", ".join(sources or plan.sources) or "local"
-    tasks = "1 task" if len(plan.tasks) == 1 else f"{len(plan.tasks)} tasks"
-    say(f"\n{tasks} on {where}; nothing was launched. The first would run:")
-    try:
-        renderer = Renderer(plan, sweep_id="SWEEP", project_dir=str(Path.cwd()), base_env=os.environ)
-        directory = Path(DEFAULT_OUTPUT) / f"{plan.name}-YYYYMMDD-xxxxxx" / "attempts" / f"{task_name(0)}.1"
-        data(renderer.show(0, task_dir=str(Path.cwd() / directory)))
-    except PlanError as error:
-        raise UserError(str(error)) from None
-    return 0

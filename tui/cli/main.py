@@ -19,12 +19,17 @@ _VERBS: dict[str, tuple[str, str, str]] = {
     "errors": ("show", "errors", "Show which tasks failed, and why."),
     "logs": ("logs", "logs", "Print or follow the output of a task."),
     "resume": (
-        "control",
+        "resume",
         "resume",
         "Go on with a sweep that was interrupted, paused or cancelled; retry failed tasks.",
     ),
     "cancel": ("control", "cancel", "Cancel a sweep, or some of its tasks."),
     "pause": ("control", "pause", "Launch nothing more; what runs goes on."),
+    "init": ("init", "init", "Write spawn.yaml and an example sweep for this project."),
+    "sources": ("sources", "sources", "List the sources that the configuration names."),
+    "sync": ("sync", "sync", "Send the project to other machines."),
+    "test": ("test_source", "test", "Check a source, from connection to scheduler, in words."),
+    "collect": ("collect", "collect", "Bring home what is not home yet."),
     "demo": ("demo", "demo", "Run a small real sweep on this machine, and watch it."),
     "completion": ("completion", "completion", "Print the completion script for bash, zsh or fish."),
 }
@@ -32,14 +37,17 @@ _ALIASES = {
     "run": "launch",
     "list-sweeps": "list",
     "complete": "resume",
+    "collect-results": "collect",
 }
 _LATER = {
-    "collect": "collecting from remote sources", "collect-results": "collecting from remote sources",
-    "export": "export", "report": "reports", "test": "testing a source", "init": "init", "sync": "project sync",
-    "connect": "connecting to an instance", "reap": "EC2", "replace": "EC2", "extend": "EC2", "config": "config",
+    "export": "export", "report": "reports",
+    "connect": "connecting to an instance", "reap": "EC2", "replace": "EC2", "extend": "EC2",
+    "config": "changing spawn.yaml by command (edit it, then check it with spawn-tui sources)",
 }  # fmt: skip
 
 
+_CONFIG = {"init": "init", "validate": "sources", "show": "sources"}
+"""HSM's `config init`, … by the verbs that do the same; to list the sources is to check the files first."""
 _MONITOR = {"watch": "open", "recent": "list", "errors": "errors", "health": "status"}
 """HSM's `monitor watch`, … by the verbs that do the same."""
 
@@ -66,6 +74,8 @@ class _Verbs(click.Group):
             if verb is None:
                 raise UserError(f'"monitor {args[1]}" is not known; there are: monitor {", ".join(_MONITOR)}')
             args = [verb, *args[2:]] if verb != "open" else [*(args[2:] or ["latest"])]
+        if args[0] == "config" and len(args) > 1 and args[1] in _CONFIG:
+            args = [_CONFIG[args[1]], *args[2:]]
         word = args[0]
         if word in _LATER:
             raise UserError(f"{word}: {_LATER[word]} is not available in this version")
@@ -85,7 +95,10 @@ class _Verbs(click.Group):
         with formatter.section("Also understood"):
             formatter.write_dl([(alias, f"as {verb}") for alias, verb in _ALIASES.items()])
             formatter.write_dl(
-                [("monitor watch|recent|errors|health", "as opening a sweep, list, errors, status")]
+                [
+                    ("monitor watch|recent|errors|health", "as opening a sweep, list, errors, status"),
+                    ("config init|validate", "as init, sources"),
+                ]
             )
 
 
@@ -93,6 +106,8 @@ _EPILOG = """\b
 Examples:
   spawn-tui demo                                   see it work, without any set-up
   spawn-tui launch sweep.yaml --sources local:4    run a sweep here, four tasks at a time
+  spawn-tui launch sweep.yaml --sources "local:4,ssh:server1:8,hpc:cluster:16"
+                                                   run it on all of them at once
   spawn-tui launch sweep.yaml --dry-run            see every task and the exact command
   spawn-tui                                        all sweeps; `spawn-tui latest` opens the newest
   spawn-tui resume latest --retry-failed           run again only what failed

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import sys
+import time
 from datetime import datetime
 from pathlib import Path
 
 import click
 
-from ...engine.home import iso
 from ...engine.ids import task_name
 from ...engine.snapshot import SnapshotError
 from ...engine.summary import counts, eta, summary
-from ...engine.sweep import FINAL, SweepStatus, TaskState
+from ...engine.sweep import FINAL, Sweep, SweepStatus, TaskState
 from ...engine.viewer import Viewer
+from ...engine.words import iso
 from ...state.documents import DocumentsDamaged
 from ...state.index import IndexEntry, SweepIndex
 from ...state.journal import JournalDamaged
 from ...state.layout import SweepLayout
 from ...state.lock import LockDamaged
+from .. import format as fmt
+from ..launch_failures import LaunchFailures
+from ..sources import age, figures, prospect, reason, short, source_row, waiting
 from .find import all_entries, readable, sweep_argument
 from .output import data, data_json, say
 from .table import print_table
 
+_MOST_REASONS = 1_000
 _CHECK = {SweepStatus.COMPLETED: 0, SweepStatus.FAILED: 1, SweepStatus.CANCELLED: 1}
 
 
@@ -67,19 +72,36 @@ def _print_status(viewer: Viewer, state: SweepStatus) -> None:
         left = eta(sweep, sweep.updated_at)
         if left is not None and holder is not None:
             data(f"  left       about {format_duration(round(left))}")
-    for source in sweep.sources.values():
-        away = (
-            f", unreachable since {_local(source.unreachable_since)}: {source.unreachable_reason}"
-            if source.unreachable_since
-            else ""
-        )
-        load = "" if lost or state in FINAL else f"{len(source.active)}/{source.slots} slots busy, "
-        data(f"  {source.name:<10} {load}{source.completed} attempts completed, {source.failed} failed{away}")
+    _print_sources(sweep, idle=lost or state in FINAL)
     data(f"  directory  {viewer.root}")
     if sweep.failures:
         say(f"  what failed: spawn-tui errors {sweep.id}")
     if state is SweepStatus.INTERRUPTED:
         say(f"  no engine runs; go on with: spawn-tui resume {sweep.id}")
+
+
+def _print_sources(sweep: Sweep, *, idle: bool) -> None:
+    """A line for each, and under it what is wrong with it. `idle`: nobody looks after them."""
+    now = time.time()
+    width = max((len(name) for name in sweep.sources), default=0)
+    for source in sweep.sources.values():
+        row = source_row(source)
+        parts = [] if idle else [f"{row.busy}/{row.slots} slots busy", *filter(None, [waiting(row)])]
+        parts += [f"{row.completed} attempts completed", f"{row.failed} failed"]
+        if row.mean is not None:
+            parts.append(f"{fmt.duration(row.mean)} each")
+        if row.health and not idle:
+            parts.append(short(row, now))
+        figures_said = figures(row)
+        if figures_said and not idle:
+            parts.append(f"{', '.join(figures_said)} ({age(row, now)})")
+        data(f"  {row.name:<{max(10, width)}} {', '.join(parts)}")
+        why = reason(row)
+        if why and row.health != "degraded":
+            data(f"  {'':<{max(10, width)}} {row.health}: {why}")
+        ahead = "" if idle else prospect(row, now)
+        if ahead:
+            data(f"  {'':<{max(10, width)}} {ahead}")
 
 
 def _created(at: float) -> str:
@@ -153,9 +175,14 @@ def _rebuild() -> None:
 
 @click.command()
 @sweep_argument(default="latest")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per failed task and line.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object per failed task, and per reason launches failed."
+)
 def errors(root: Path, as_json: bool) -> int:
-    """Show which tasks of SWEEP failed, and why."""
+    """Show which tasks of SWEEP failed, which launches, and why.
+
+    Launches that failed for the same reason are one line; their tasks may have gone well elsewhere.
+    """
     viewer = readable(lambda: Viewer(root))
     rows: list[list[str]] = []
     for index in sorted(viewer.sweep.failures):
@@ -179,11 +206,27 @@ def errors(root: Path, as_json: bool) -> int:
                 attempt.message,
             ]
         )
+    launches = LaunchFailures(viewer.sweep).latest(_MOST_REASONS)
     if as_json:
+        for group in launches:
+            data_json({
+                "source": group.source, "kind": "launch_failed", "tasks": len(group.tasks),
+                "last_task": task_name(group.task), "message": group.message, "last_at": iso(group.at),
+            })  # fmt: skip
         return 0
     if not rows:
         say(f"{viewer.sweep.id}: no task has failed ({viewer.sweep.counts[TaskState.COMPLETED]} completed)")
-        return 0
-    print_table(["task", "name", "kind", "exit", "attempts", "reason"], rows)
-    say(f"  a task's output: spawn-tui logs {viewer.sweep.id} {rows[-1][0]} --stderr")
+        if viewer.sweep.reason:
+            say(f"  the sweep: {viewer.sweep.reason}")
+    else:
+        print_table(["task", "name", "kind", "exit", "attempts", "reason"], rows)
+        say(f"  a task's output: spawn-tui logs {viewer.sweep.id} {rows[-1][0]} --stderr")
+    # Not in a table: the remedy stands at the end of a reason, and must not be cut.
+    for group in launches:
+        data(f"{fmt.clean(group.source)}: launch failed for {fmt.plural(len(group.tasks), 'task')}: "
+             f"{fmt.clean(group.message) or 'no reason is known'}")  # fmt: skip
+    for source in viewer.sweep.sources.values():
+        row = source_row(source)
+        if row.health in ("unreachable", "disabled", "probing"):
+            data(f"{fmt.clean(row.name)}: {short(row, time.time())}: {reason(row)}")
     return 0

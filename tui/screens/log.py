@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
 from .. import format as fmt
 from ..bindings import LOG
-from ..log_feed import LogFeed, LogTarget, Stream
+from ..log_feed import LogFeed, LogFrom, LogTarget, Stream
+from ..log_mirror import Origin
 from ..messages import CommandTold, LogTold
 from ..model import SweepModel, command_of
 from ..widgets.key_bar import KeyBar
@@ -30,12 +32,23 @@ class LogScreen(AskingScreen):
     BINDINGS = LOG
     AUTO_FOCUS = "#log"
 
-    def __init__(self, model: SweepModel, task: int, attempt: int, stream: Stream) -> None:
+    def __init__(
+        self,
+        model: SweepModel,
+        task: int,
+        attempt: int,
+        stream: Stream,
+        *,
+        watch: Callable[[int | None], None] = lambda _: None,
+    ) -> None:
+        """`watch` has the model told all attempts of a task, or (None) of none any more."""
         super().__init__()
         self.model, self.index = model, task
         self.attempt = attempt
         self.stream: Stream = stream
         self._feed = LogFeed(lambda news: self.post_message(LogTold(news)), limit=WHOLE_BYTES)
+        self._watch = watch
+        self._origin: Origin | None = None
         self._skipped = 0
         self._found = ""
 
@@ -48,10 +61,12 @@ class LogScreen(AskingScreen):
         self.log_view, self.summary = self.query_one(LogView), self.query_one(TaskSummary)
         self._show()
         self._feed.start()
+        self._watch(self.index)
         threading.Thread(target=self._find_command, name="spawn-command", daemon=True).start()
         self.set_interval(0.5, self._show)
 
     def on_unmount(self) -> None:
+        self._watch(None)
         self._feed.stop()
 
     def _find_command(self) -> None:
@@ -77,19 +92,25 @@ class LogScreen(AskingScreen):
 
     def _title(self) -> None:
         target, view = self.target, self.log_view
-        attempt = f", try {target.attempt}" if self.model.rows[self.index].attempt > 1 else ""
+        attempt = f", try {target.attempt}" if self.model.rows[self.index].attempts > 1 else ""
         earlier = f", {fmt.size(self._skipped)} before it only in the file" if self._skipped else ""
-        view.border_title = f"{self.stream}{attempt}{earlier}"
+        origin = self._origin.words(self.spawn.now()) if self._origin is not None and target.far else ""
+        dot = f" {self.spawn.glyphs.separator} " if origin else ""
+        view.border_title = f"{self.stream}{attempt}{earlier}{dot}{origin}".replace("[", r"\[")
         more = f"{fmt.plural(view.unseen, 'new line')}, " if view.unseen else ""
         following = "following" if view.follow else f"{more}f follows"
         view.border_subtitle = f"{self._found}  {following}" if self._found else following
 
     def on_log_told(self, message: LogTold) -> None:
         news = message.news
-        if news.target.key == self.target.key:
+        if news.target.key != self.target.key:
+            return
+        if isinstance(news, LogFrom):
+            self._origin = news.origin
+        else:
             self._skipped = news.skipped
             self.log_view.update(news.start, news.lines, news.absent)
-            self._title()
+        self._title()
 
     def on_log_view_moved(self) -> None:
         self._title()
@@ -101,8 +122,8 @@ class LogScreen(AskingScreen):
         self._show()
 
     def action_attempt(self, step: int) -> None:
-        last = self.model.rows[self.index].attempt
-        self.attempt = max(1, min(last, (self.attempt or last) + step))
+        row = self.model.rows[self.index]
+        self.attempt = max(1, min(row.attempts, (self.attempt or row.attempt) + step))
         self._show()
 
     def action_wrap(self) -> None:
@@ -167,5 +188,5 @@ class LogScreen(AskingScreen):
         if action == "match":
             return bool(self.log_view.wanted) if self.is_mounted else False
         if action == "attempt":
-            return self.model.rows[self.index].attempt > 1
+            return self.model.rows[self.index].attempts > 1
         return True

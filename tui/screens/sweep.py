@@ -12,10 +12,12 @@ from textual.reactive import reactive
 
 from .. import format as fmt
 from ..bindings import CHANGES, SWEEP
-from ..feed import SweepChanged, SweepFeed, SweepLoaded, SweepTrouble
-from ..log_feed import LogFeed, Stream
+from ..feed import SweepChanged, SweepFeed, SweepLoaded, SweepTrouble, TaskLooked
+from ..log_feed import LogFeed, LogFrom, Stream
+from ..log_mirror import Origin
 from ..messages import LogTold, SweepTold
 from ..model import SweepModel
+from ..sources import troubles
 from ..view import MAX_FAILURES, TaskRow, shape_of
 from ..widgets.failure_list import FailureList
 from ..widgets.key_bar import KeyBar
@@ -38,7 +40,6 @@ class SweepScreen(SweepOrder):
     BINDINGS = SWEEP
     AUTO_FOCUS: ClassVar[str | None] = "#tasks"
 
-    pane: reactive[str] = reactive("tasks", init=False)
     stream: reactive[Stream] = reactive("stdout", init=False)
 
     def __init__(self, root: Path) -> None:
@@ -47,6 +48,7 @@ class SweepScreen(SweepOrder):
         self._log_feed = LogFeed(lambda news: self.post_message(LogTold(news)), limit=TAIL_BYTES)
         self._trouble = ""
         self._log_due = False
+        self._origin: Origin | None = None
 
     def compose(self) -> ComposeResult:
         yield SweepSummary(id="summary")
@@ -81,6 +83,8 @@ class SweepScreen(SweepOrder):
         shape = shape_of(self.size.width, self.size.height)
         for name in _SHAPES:
             self.set_class(name == shape, f"-{name}")
+        if self.is_mounted:
+            self._show_summary()
 
     # -- what the feeds tell -------------------------------------------------------------------------------
 
@@ -110,6 +114,8 @@ class SweepScreen(SweepOrder):
                 self._show_summary()
                 if news.final:
                     self.say(news.text, "error")
+            case TaskLooked() as news:
+                self.model.look(news.task, news.attempts)
 
     def _rows_changed(self, rows: tuple[TaskRow, ...]) -> None:
         if not rows:
@@ -125,7 +131,10 @@ class SweepScreen(SweepOrder):
         news, task = message.news, self.table.selected
         if task is None or news.target.key != self.model.log_target(task, self.stream).key:
             return
-        self.log_view.update(news.start, news.lines, news.absent)
+        if isinstance(news, LogFrom):
+            self._origin = news.origin
+        else:
+            self.log_view.update(news.start, news.lines, news.absent)
         self._title_log()
 
     def _tick(self) -> None:
@@ -142,7 +151,6 @@ class SweepScreen(SweepOrder):
 
     def _show_summary(self) -> None:
         self.summary.show(self.model.facts, self._now(), self._trouble)
-        self.summary.set_class(self.summary.alarm, "-alarm")
 
     def _show_facts(self) -> None:
         facts = self.model.facts
@@ -150,12 +158,19 @@ class SweepScreen(SweepOrder):
             return
         self.table.now = self._now()
         self._show_summary()
+        self.table.refit()
         self.sources.show(facts.sources, self._now())
         self.failures.show(facts.failures)
         self._entitle(self.failures, self._failures_title(len(facts.failures)))
-        self._entitle(self.sources, "Sources")
+        troubled, health = troubles(facts.sources), self.spawn.glyphs.health
+        number = f" {len(facts.sources)}" if len(facts.sources) > 1 else ""
+        signs = "".join(f" {health[word]}{len(rows)}" for word, rows in troubled.items())
+        dot = f" {self.spawn.glyphs.separator}" if signs else ""
+        self._entitle(self.sources, f"Sources{number}{dot}{signs}")
         self.failures.set_class(bool(facts.failures), "-alarm")
+        self.sources.set_class(bool(troubled), "-alarm")
         self.tabs.alarm("failures", len(facts.failures))
+        self.tabs.alarm("sources", sum(map(len, troubled.values())))
         self._title_table()
         self.slots_came(facts.sources)
         self.update_keys()
@@ -175,6 +190,10 @@ class SweepScreen(SweepOrder):
         attempt = f" try {target.attempt}" if target.attempt > 1 else ""
         title = f"{self.stream} of {self.model.label(task)}{attempt}"
         more = f"{fmt.plural(view.unseen, 'new line')}, " if view.unseen else ""
+        origin = self._origin.words(self._now()) if self._origin is not None else ""
+        if origin and not target.far:
+            origin = ""
+        title += f" {self.spawn.glyphs.separator} {origin}" if origin else ""
         self._entitle(view, title, "" if view.follow else f"{more}f follows")
 
     def on_log_view_moved(self) -> None:
@@ -208,15 +227,18 @@ class SweepScreen(SweepOrder):
             self.update_keys()
         elif message.sender is self.failures and self.failures.failure:
             self.table.go_to(self.failures.failure.task)
+        elif message.sender is self.sources:
+            self.update_keys()
 
     def on_line_list_chosen(self, message: LineList.Chosen) -> None:
         if message.sender is self.sources and self.sources.source:
-            name = self.sources.source.name
-            self.filter_by(f'source:"{name}"' if " " in name else f"source:{name}")
-            self.action_pane("tasks")
+            self.open_source(self.sources.source.name)
         elif message.sender is self.failures and self.failures.failure:
             failure = self.failures.failure
-            self.open_log(failure.task, failure.attempt, "stderr")
+            if failure.of_source:
+                self.open_source(failure.source)
+            else:
+                self.open_log(failure.task, failure.attempt, "stderr")
         else:
             self.action_logs()
 
@@ -230,7 +252,10 @@ class SweepScreen(SweepOrder):
         self._log_due = False
         task = self.table.selected
         if task is not None:
-            self._log_feed.follow(self.model.log_target(task, self.stream))
+            target = self.model.log_target(task, self.stream)
+            if target.far is None:
+                self._origin = None
+            self._log_feed.follow(target)
             self._title_log()
 
     def action_logs(self) -> None:
@@ -240,7 +265,26 @@ class SweepScreen(SweepOrder):
     def open_log(self, task: int, attempt: int, stream: Stream) -> None:
         from .log import LogScreen
 
-        self.app.push_screen(LogScreen(self.model, task, attempt, stream))  # pyright: ignore[reportUnknownMemberType]
+        screen = LogScreen(self.model, task, attempt, stream, watch=self._feed.watch)
+        self.app.push_screen(screen)  # pyright: ignore[reportUnknownMemberType]
+
+    def open_source(self, name: str) -> None:
+        from .source import SourceScreen
+
+        self.app.push_screen(SourceScreen(self, name))  # pyright: ignore[reportUnknownMemberType]
+
+    def show_tasks_of(self, source: str) -> None:
+        """The table, with the tasks of this source alone."""
+        from shlex import quote
+
+        quoted = quote(source)
+        self.filter_by(f"source={quoted}" if self._is_part(source) else f"source:{quoted}")
+        self.action_pane("tasks")
+
+    def _is_part(self, name: str) -> bool:
+        """Whether other sources have this name within theirs."""
+        facts = self.model.facts
+        return facts is not None and any(name in s.name and name != s.name for s in facts.sources)
 
     def action_stream(self) -> None:
         self.stream = "stderr" if self.stream == "stdout" else "stdout"

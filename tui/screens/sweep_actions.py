@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ..view import FINAL_STATUSES, Facts, SourceRow, TaskRow
+from textual.reactive import reactive
+
+from ..sources import SourceRow
+from ..view import FINAL_STATUSES, Facts, TaskRow
 from .asking import AskingScreen
 
 if TYPE_CHECKING:
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from ..widgets.task_table import TaskTable
     from ..wishes import Wish
 
-_LEFT = frozenset({"pending", "launching", "running", "unknown"})
+_LEFT = frozenset({"pending", "launching", "queued", "running", "unknown"})
 _AGAIN = frozenset({"failed", "cancelled"})
 
 
@@ -24,6 +27,8 @@ class SweepActions(AskingScreen):
     model: SweepModel
     table: TaskTable
     sources: SourceBars
+    pane: reactive[str] = reactive("tasks", init=False)
+    """The id of the pane that has the keys."""
 
     @property
     def filtered(self) -> bool:
@@ -57,12 +62,23 @@ class SweepActions(AskingScreen):
                 return facts.status not in FINAL_STATUSES and (facts.paused or not facts.engine)
             case "cancel_sweep":
                 return facts.status not in FINAL_STATUSES and facts.status != "cancelling"
+            case "enable_source" | "remove_source" if self.pane != "sources":
+                return False  # of which source, is seen there alone
             case _:
-                return (
-                    bool(facts.engine)
-                    and facts.status not in FINAL_STATUSES
-                    and self.sources.source is not None
-                )
+                return self.sources.source is not None and self.can_source(action, self.sources.source)
+
+    def can_source(self, action: str, source: SourceRow) -> bool:
+        """Whether this action makes sense now for that source."""
+        facts = self.model.facts
+        if facts is None or self.spawn.readonly or not facts.engine or facts.status in FINAL_STATUSES:
+            return False
+        match action:
+            case "enable_source":
+                return source.disabled_since is not None and not source.removed
+            case "remove_source" | "more_slots" | "fewer_slots":
+                return not source.removed
+            case _:
+                return False
 
     def targets(self) -> Iterable[TaskRow]:
         """The marked tasks, else the one under the cursor."""
@@ -126,17 +142,34 @@ class SweepActions(AskingScreen):
         self._ask(resume)
 
     def action_more_slots(self) -> None:
-        self._slots(1)
+        if self.sources.source is not None:
+            self.ask_slots(self.sources.source, 1)
 
     def action_fewer_slots(self) -> None:
-        self._slots(-1)
+        if self.sources.source is not None:
+            self.ask_slots(self.sources.source, -1)
 
-    def _slots(self, step: int) -> None:
+    def action_enable_source(self) -> None:
+        if self.sources.source is not None:
+            self.ask_enable(self.sources.source)
+
+    def action_remove_source(self) -> None:
+        if self.sources.source is not None:
+            self.ask_remove(self.sources.source)
+
+    def ask_enable(self, source: SourceRow) -> None:
+        from ..wishes import enable_source
+
+        self._ask(lambda _: enable_source(source, self.spawn.now()))
+
+    def ask_remove(self, source: SourceRow) -> None:
+        from ..wishes import remove_source
+
+        self._ask(lambda facts: remove_source(source, facts))
+
+    def ask_slots(self, source: SourceRow, step: int) -> None:
         from ..wishes import slots
 
-        source = self.sources.source
-        if source is None:
-            return
         value = self._slots_asked.get(source.name, source.slots) + step
         if value < 1:
             self.say(f"{source.name} keeps one slot; p pauses the sweep.", "warning")

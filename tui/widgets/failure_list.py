@@ -1,22 +1,33 @@
-"""What failed and why, latest first; launches that failed stand here too, even where another try went well."""
+"""What failed and why, latest first: sources that take no tasks, launches that failed, tasks that failed."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
 
 from rich.style import Style
 
 from .. import format as fmt
+from ..log_text import wrap_words
 from ..model import SweepModel
 from ..view import Failure
 from .line_list import LineList
 from .paint import Span, fit
 
 _NONE = Style.null()
+_LINES = 2
+"""Of the reason of one task. What keeps a source from working is told whole: it says what to do."""
+
+
+@lru_cache(maxsize=1024)
+def _wrapped(message: str, width: int) -> tuple[str, ...]:
+    """Each new failure has all of them laid out anew, and breaking lines takes 50 µs."""
+    return tuple(wrap_words(message, width))
 
 
 class FailureList(LineList):
-    """Three lines for each failure: the task and how it ended, then the reason in its own words."""
+    """For each: who and how in one line, then the reason in its own words."""
 
     item_height = 3
 
@@ -24,6 +35,9 @@ class FailureList(LineList):
         super().__init__(id=id)
         self._model = model
         self._failures: Sequence[Failure] = ()
+        self._reasons: list[list[str]] = []
+        self._tops: list[int] = [0]
+        self._room: tuple[int, int] | None = None
 
     @property
     def count(self) -> int:
@@ -40,29 +54,82 @@ class FailureList(LineList):
             return
         before = self.failure
         self._failures = failures
+        self._room = None
         if before is not None and self.cursor > 0 and before in failures:
             self.set_reactive(LineList.cursor, failures.index(before))
         self.items_changed()
+
+    # -- lines ---------------------------------------------------------------------------------------------
+
+    def items_changed(self) -> None:
+        room = (self.size.width, self.size.height)
+        if room != self._room:
+            self._room = room
+            self._reasons = [self._lines(failure) for failure in self._failures]
+            self._tops = [0]
+            for reason in self._reasons:
+                self._tops.append(self._tops[-1] + 1 + len(reason))
+        super().items_changed()
+
+    def top(self, position: int) -> int:
+        return self._tops[min(position, len(self._tops) - 1)]
+
+    def find(self, line: int) -> tuple[int, int]:
+        position = bisect_right(self._tops, line) - 1
+        return position, line - self._tops[position]
+
+    def _lines(self, failure: Failure) -> list[str]:
+        width, height = self.size.width - 4, self.size.height
+        if width < 4:
+            return [""]
+        lines = list(_wrapped(failure.message, width)) or ["no reason is known"]
+        most = max(_LINES, height - 1) if failure.of_source else _LINES
+        if len(lines) > most:
+            rest = " ".join(lines[most - 1 :])
+            lines[most - 1 :] = [fit(rest, width, ellipsis=self.glyphs.ellipsis)]
+        # Tasks stand at equal distances, so that the eye can go down the column.
+        return lines if failure.of_source else [*lines, *[""] * (_LINES - len(lines))]
+
+    # -- painting ------------------------------------------------------------------------------------------
 
     def paint_empty(self, line: int) -> list[Span]:
         if line:
             return []
         return [(f" {self.glyphs.states['completed']} Nothing has failed.", self.look("text--muted"))]
 
-    def _reason(self, failure: Failure, width: int) -> tuple[str, str]:
-        """The reason on two lines, broken between words."""
-        text = fmt.clean(failure.message) or "no reason is known"
-        if len(text) <= width:
-            return text, ""
-        place = text.rfind(" ", width // 2, width + 1)
-        place = place if place > 0 else width
-        return text[:place], fit(text[place:].lstrip(), width, ellipsis=self.glyphs.ellipsis)
-
     def paint(self, position: int, line: int) -> list[Span]:
         failure = self._failures[position]
-        width, muted = self.size.width - 2, self.look("text--muted")
         if line:
-            return [("  ", _NONE), (self._reason(failure, width - 2)[line - 1], muted)]
+            return [("  ", _NONE), (self._reasons[position][line - 1], self.look("text--muted"))]
+        return self._of_source(failure) if failure.of_source else self._of_task(failure)
+
+    def _of_source(self, failure: Failure) -> list[Span]:
+        """`gpu1  launch failed, 118 tasks`, with the time of the latest."""
+        width = self.size.width - 2
+        if failure.tasks:
+            one = failure.tasks == 1
+            who = fmt.task_id(failure.task).removeprefix("task_") if one else f"{failure.tasks:,} tasks"
+            ending = f"launch failed, {who}"
+            if one and failure.state != "failed":
+                ending += f", now {failure.state}"
+            style, glyph = self.look("state--failed"), self.glyphs.states["failed"]
+        else:
+            ending, glyph = failure.state, self.glyphs.health[failure.state]
+            style = self.look(f"health--{failure.state}")
+        at = f" {fmt.clock(failure.at)[:5]}"
+        name = fmt.clean(failure.source)
+        room = max(6, width - len(ending) - 4)
+        spans: list[Span] = [
+            (f"{glyph} ", style),
+            (fit(name, min(room, len(name)), ellipsis=self.glyphs.ellipsis), self.look("text--strong")),
+            (f"  {ending}", style),
+        ]
+        if len(name) + len(at) < room:
+            spans.append((f" {at}", self.look("text--muted")))
+        return spans
+
+    def _of_task(self, failure: Failure) -> list[Span]:
+        width = self.size.width - 2
         over = failure.state != "failed"
         ending = fmt.ending(failure.kind, failure.exit_code, failure.signal)
         if over:

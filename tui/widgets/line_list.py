@@ -20,11 +20,25 @@ from ..view import STATES
 from .paint import Span, glyphs_of, strip
 
 _STATE_STYLES = (f"state--{state}" for state in (*STATES, "paused", "interrupted", "missing"))
-_STYLES = (*_STATE_STYLES, "text--muted", "text--faint", "text--strong", "text--error", "text--head")
+HEALTH_STYLES = tuple(
+    f"health--{word}"
+    for word in ("none", "healthy", "degraded", "probing", "disabled", "unreachable", "removed")
+)
+_STYLES = (
+    *_STATE_STYLES,
+    *HEALTH_STYLES,
+    "text--muted",
+    "text--faint",
+    "text--strong",
+    "text--error",
+    "text--head",
+)
 
 
 class LineList(ScrollView, can_focus=True):
-    """Items of `item_height` lines each under `head_height` lines that stay. A repaint costs what is visible.
+    """Items of `item_height` lines each (or as many as `top` and `find` say) under `head_height` lines that stay.
+
+    A repaint costs what is visible.
 
     Who derives from it says how many items there are and paints one line of one item.
     """
@@ -68,6 +82,14 @@ class LineList(ScrollView, can_focus=True):
         """Line `line` (from 0) of the item at `position`, without the cursor."""
         raise NotImplementedError
 
+    def top(self, position: int) -> int:
+        """The first line of the item at `position`; of `count`, the line after the last."""
+        return position * self.item_height
+
+    def find(self, line: int) -> tuple[int, int]:
+        """The position of the item that has this line, and which of its lines it is."""
+        return divmod(line, self.item_height)
+
     def paint_head(self, line: int) -> list[Span]:
         return []
 
@@ -87,7 +109,7 @@ class LineList(ScrollView, can_focus=True):
 
     def items_changed(self) -> None:
         """The items are others, or their number is."""
-        height = self.head_height + self.count * self.item_height
+        height = self.head_height + self.top(self.count)
         if self._had_any != (self.count > 0):
             self._had_any = self.count > 0
             self.refresh_bindings()
@@ -107,7 +129,7 @@ class LineList(ScrollView, can_focus=True):
         width, base = self.size.width, self.visual_style.rich_style
         if y < self.head_height:
             return strip(self.paint_head(y), width, base)
-        position, line = divmod(y - self.head_height + self.scroll_offset.y, self.item_height)
+        position, line = self.find(y - self.head_height + self.scroll_offset.y)
         if position >= self.count:
             if self.count == 0:
                 return strip(self.paint_empty(y - self.head_height), width, base)
@@ -150,16 +172,17 @@ class LineList(ScrollView, can_focus=True):
         visible = self.size.height - self.head_height
         if visible <= 0:
             return
-        top = self.cursor * self.item_height
+        top, bottom = self.top(self.cursor), self.top(self.cursor + 1)
         offset = self.scroll_offset.y
-        if top < offset:
+        if top < offset or bottom - top > visible:
             self.scroll_to(y=top, animate=False, force=True)
-        elif top + self.item_height > offset + visible:
-            self.scroll_to(y=top + self.item_height - visible, animate=False, force=True)
+        elif bottom > offset + visible:
+            self.scroll_to(y=bottom - visible, animate=False, force=True)
 
     def _repaint_item(self, position: int) -> None:
-        y = self.head_height + position * self.item_height - self.scroll_offset.y
-        self.refresh(Region(0, y, self.size.width, self.item_height))
+        top = self.top(position)
+        y = self.head_height + top - self.scroll_offset.y
+        self.refresh(Region(0, y, self.size.width, max(1, self.top(position + 1) - top)))
 
     def on_resize(self) -> None:
         self._painted.clear()
@@ -176,7 +199,7 @@ class LineList(ScrollView, can_focus=True):
         place = event.get_content_offset(self)
         if place is None or place.y < self.head_height:
             return
-        position = (place.y - self.head_height + self.scroll_offset.y) // self.item_height
+        position, _ = self.find(place.y - self.head_height + self.scroll_offset.y)
         if position < self.count:
             if position == self.cursor and event.chain > 1:
                 self.post_message(self.Chosen(self))
@@ -195,7 +218,8 @@ class LineList(ScrollView, can_focus=True):
 
     def action_page(self, part: float) -> None:
         lines = max(1, self.size.height - self.head_height)
-        self.cursor += round(part * max(1, lines // self.item_height)) or (1 if part > 0 else -1)
+        average = max(1, self.top(self.count) // max(1, self.count))
+        self.cursor += round(part * max(1, lines // average)) or (1 if part > 0 else -1)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return self.count > 0 if action == "choose" else True

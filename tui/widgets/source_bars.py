@@ -1,23 +1,26 @@
-"""The sources: how busy each is, what it has done, and since when and why it cannot be asked."""
+"""The sources at a glance: how busy each is, how it feels and why, what it has done and how fast."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from rich.style import Style
+from textual.widget import Widget
 
 from .. import format as fmt
-from ..view import SourceRow
+from .. import sources as words
+from ..sources import SourceRow
 from .line_list import LineList
-from .paint import Span, cells, fit
+from .paint import Span, cells, fit, spread
 
 _NONE = Style.null()
+_BAR = 24
+"""Cells a bar is long where the words beside it need the room."""
 
 
 class SourceBars(LineList):
-    """Two lines for each source: name, slots in use as a bar; its counts, or what is wrong with it."""
-
-    item_height = 2
+    """Up to three lines for each source, one where there are many: a bar with its slots; its health; its counts."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
@@ -34,67 +37,130 @@ class SourceBars(LineList):
         return self._sources[self.cursor] if self._sources else None
 
     def show(self, sources: Sequence[SourceRow], now: float) -> None:
+        """The cursor stays on its source."""
+        timed = int(now) != int(self._now) and any(source.health for source in sources)
         self._now = now
-        if sources != self._sources or any(s.unreachable_since is not None for s in sources):
+        if sources != self._sources or timed:
+            before = self.source
             self._sources = sources
+            if before is not None:
+                here = next(
+                    (n for n, source in enumerate(sources) if source.name == before.name), self.cursor
+                )
+                self.set_reactive(LineList.cursor, here)
             self.items_changed()
+
+    def items_changed(self) -> None:
+        wanted = max((3 if s.health or s.queue else 2 for s in self._sources), default=1)
+        self.item_height = max(1, min(wanted, self._room() // max(1, self.count)))
+        super().items_changed()
+
+    def _room(self) -> int:
+        """Lines there are: of a column that is shared with the failures, half."""
+        if self.screen.has_class("-narrow") or self.screen.has_class("-tiny"):
+            return self.size.height
+        return cast("Widget", self.parent).size.height // 2 - 2
+
+    # -- painting ------------------------------------------------------------------------------------------
 
     def paint_empty(self, line: int) -> list[Span]:
         return [(" No source yet.", self.look("text--muted"))] if line == 0 else []
 
     def paint(self, position: int, line: int) -> list[Span]:
-        source = self._sources[position]
-        return self._bar(source) if line == 0 else self._detail(source)
+        source, width = self._sources[position], self.size.width - 2
+        if self.item_height == 1:
+            return self._only_line(source, width)
+        if line == 0:
+            return self._bar(source, width)
+        if line == 1 and source.health and (self.item_height > 2 or source.health in words.TROUBLED):
+            return self._health(source, width)
+        if line == 1 or source.health:
+            return self._done(source, width)
+        return [(f" {self.glyphs.separator} ".join(words.pace(source, self._now)), self.look("text--muted"))]
 
-    def _bar(self, source: SourceRow) -> list[Span]:
-        width = self.size.width - 2
-        away = source.unreachable_since is not None
-        unknown = source.busy if away else source.unknown
+    def _bar(self, source: SourceRow, width: int) -> list[Span]:
+        unknown = source.busy if source.unreachable_since is not None else source.unknown
         numbers = f" {source.busy}{'?' if unknown else ''}/{source.slots}"
-        name = fit(fmt.clean(source.name), max(8, min(max(len(s.name) for s in self._sources), width // 3)),
-                   ellipsis=self.glyphs.ellipsis)  # fmt: skip
-        room = max(4, width - len(name) - len(numbers) - 2)
-        length = room
+        longest = max(len(s.name) for s in self._sources)
+        name = fit(fmt.clean(source.name), max(8, min(longest, width // 3)), ellipsis=self.glyphs.ellipsis)
+        spans: list[Span] = [(numbers, _NONE)]
+        if source.queued:
+            spans.append((f" {self.glyphs.states['queued']}{source.queued:,}", self.look("state--queued")))
+        length = max(4, width - len(name) - cells(spans) - 2)
         full = min(length, round(length * source.busy / source.slots)) if source.slots else 0
         if source.busy and not full:
             full = 1
         doubted = max(1, full * unknown // source.busy) if unknown else 0
         return [
-            (f"{name} ", self.look("text--strong")),
+            (f"{name} ", self.look("text--muted" if source.removed else "text--strong")),
             (self.glyphs.bar_full * (full - doubted), self.look("state--running")),
             (self.glyphs.bar_unknown * doubted, self.look("state--unknown")),
             (self.glyphs.bar_empty * (length - full), self.look("text--faint")),
-            (numbers, _NONE),
+            *spans,
         ]
 
-    def _detail(self, source: SourceRow) -> list[Span]:
-        width, glyphs, muted = self.size.width - 2, self.glyphs, self.look("text--muted")
-        if source.unreachable_since is not None:
-            away = fmt.duration(self._now - source.unreachable_since)
-            text = f"{glyphs.states['unknown']} unreachable for {away}"
-            if source.unreachable_reason:
-                text += f": {fmt.clean(source.unreachable_reason)}"
-            return [(fit(text, width, ellipsis=glyphs.ellipsis), self.look("state--unknown"))]
-        more = "no new tasks" if source.removed else source.kind if source.kind != source.name else ""
-        # Words give way where the line is too short, but for those of the failures: the header counts tasks,
-        # and where one was tried again the figure here is another.
-        for words in (2, 1, 0):
-            spans = self._figures(source, words)
-            if cells(spans) <= width:
+    def _only_line(self, source: SourceRow, width: int) -> list[Span]:
+        """Sign, bar and slots; beside them its health in words, where that leaves the bar enough."""
+        sign: Span = (f"{self.glyphs.health[source.health]} ", self._look_of(source))
+        text = words.words(source, self._now) if source.health in words.TROUBLED else ""
+        text = text or " ".join([*words.pace(source, self._now), *words.figures(source)[:2]])
+        longest = max(8, min(max(len(s.name) for s in self._sources), width // 3))
+        beside = width - longest - _BAR - 4
+        if beside < 12 or not text:
+            return [sign, *self._bar(source, width - 2)]
+        style = self._look_of(source) if source.health in words.TROUBLED else self.look("text--muted")
+        bar = self._bar(source, width - 2 - beside)
+        text = fit(text, width - 4 - cells(bar), ellipsis=self.glyphs.ellipsis)
+        return [sign, *bar, (f"  {text}", style)]
+
+    def _health(self, source: SourceRow, width: int) -> list[Span]:
+        """`● healthy · cpu 32% · mem 40%`, or what is wrong and why, as much as there is room for."""
+        muted, ellipsis = self.look("text--muted"), self.glyphs.ellipsis
+        text = f"{self.glyphs.health[source.health]} {words.words(source, self._now)}"
+        head: list[Span] = [(fit(text, min(width, len(text)), ellipsis=ellipsis), self._look_of(source))]
+        age = words.age(source, self._now) if words.stale(source, self._now) else ""
+        for figure in words.figures(source):
+            more = f" {self.glyphs.separator} {figure}"
+            if cells(head) + len(more) + len(age) + bool(age) > width:
                 break
-        if more and cells(spans) + len(more) + 2 <= width:
-            spans.append((f"  {more}", muted))
+            head.append((more, muted))
+        return spread(head, [(age, muted)], width) if age else head
+
+    def _done(self, source: SourceRow, width: int) -> list[Span]:
+        """What it has done and how fast. Words give way where the line is too short, but for those of the failures:
+        the header counts tasks, and where one was tried again the figure here is another."""
+        muted, dot = self.look("text--muted"), f" {self.glyphs.separator} "
+        spans = self._counts(source, 0)
+        for named in (2, 1):
+            longer = self._counts(source, named)
+            if cells(longer) <= width:
+                spans = longer
+                break
+        kind = source.kind if source.kind not in source.name else ""
+        removed = "no new tasks" if source.removed and not source.health else ""
+        queue = words.waiting(source)
+        pace = words.pace(source, self._now)[::-1] if source.health or self.item_height < 3 else []
+        more = [queue, *pace, removed or kind]
+        gap = "  "
+        for text in filter(None, more):
+            style = self.look("state--queued") if text == queue else muted
+            if cells(spans) + len(gap) + len(text) <= width:
+                spans.append((f"{gap}{text}", style))
+                gap = dot
         return spans
 
-    def _figures(self, source: SourceRow, words: int) -> list[Span]:
-        """What it has done, with the names of at most `words` figures besides that of the failed attempts."""
+    def _counts(self, source: SourceRow, named: int) -> list[Span]:
+        """What it has done, with the names of at most `named` figures besides that of the failed attempts."""
         signs = self.glyphs.states
-        completed, unknown = " completed" if words > 1 else "", " unknown" if words else ""
+        completed, unknown = " completed" if named > 1 else "", " unknown" if named else ""
         spans = [(f"{signs['completed']} {source.completed:,}{completed}", self.look("state--completed"))]
         if source.failed:
             failed = f"  {signs['failed']} {fmt.plural(source.failed, 'attempt')} failed"
             spans.append((failed, self.look("state--failed")))
-        if source.unknown:
+        if source.unknown and source.unreachable_since is None:
             text = f"  {signs['unknown']} {source.unknown:,}{unknown}"
             spans.append((text, self.look("state--unknown")))
         return spans
+
+    def _look_of(self, source: SourceRow) -> Style:
+        return self.look(f"health--{source.health or 'none'}")

@@ -10,7 +10,8 @@ from textual.widget import Widget
 
 from .. import format as fmt
 from ..glyphs import Glyphs
-from ..log_text import wrap
+from ..log_text import wrap, wrap_words
+from ..sources import alarm
 from ..view import FINAL_STATUSES, SEGMENTS, STATES, Facts, split_bar
 from .paint import Span, cells, fit, glyphs_of, spread, strip
 
@@ -33,16 +34,34 @@ class SweepSummary(Widget):
         self._trouble = ""
         self._now = 0.0
         self._waiting = "reading the journal …"
+        self._alarms: list[str] = []
+        self._height: int | None = None
 
     def show(self, facts: Facts | None, now: float, trouble: str = "") -> None:
         """`trouble`: why the sweep cannot be read (again)."""
         self._facts, self._now, self._trouble = facts, now, trouble
         self.refresh()
 
-    @property
-    def alarm(self) -> bool:
-        """Whether there is something to say on a line of its own."""
-        return bool(self._facts and self._alarm(self._facts))
+        self._alarms = self._wrapped()
+        # Where the CSS gives it two lines, there is room for nothing else.
+        height = 3 + len(self._alarms) if facts is not None and not self.screen.has_class("-tiny") else None
+        if height != self._height:
+            self._height = height
+            self.styles.height = height
+
+    def _wrapped(self) -> list[str]:
+        """What is wrong, whole if the screen has the lines for it: half of it stays for the tasks."""
+        facts, width = self._facts, self.size.width - 2
+        text = self._alarm(facts) if facts is not None else ""
+        if facts is None or not text or width < 8:
+            return []
+        # What stopped the sweep is told whole; what slows it stands in the sources' pane too.
+        room = self.screen.size.height // 2
+        stopped = facts.paused or facts.status in FINAL_STATUSES
+        lines, most = wrap_words(text, width), max(1, room - 6 if stopped else room // 3 - 2)
+        if len(lines) > most:
+            lines[most - 1 :] = [fit(" ".join(lines[most - 1 :]), width, ellipsis=self.glyphs.ellipsis)]
+        return lines
 
     def look(self, name: str) -> Style:
         return self.get_component_rich_style(name, partial=True)
@@ -71,9 +90,10 @@ class SweepSummary(Widget):
                 return self._bar(facts, width)
             case 2:
                 return self._counts(facts, width)
+            case _ if y - 3 < len(self._alarms):
+                return [(self._alarms[y - 3], self.look("text--warning"))]
             case _:
-                text = self._alarm(facts)
-                return [(fit(text, width, ellipsis=self.glyphs.ellipsis), self.look("text--warning"))]
+                return []
 
     # -- the lines -----------------------------------------------------------------------------------------
 
@@ -137,11 +157,13 @@ class SweepSummary(Widget):
             (f"{self.glyphs.states[s]} {facts.counts[s]:,} {were.get(s, s)}", self.look(f"state--{s}"))
             for s in shown
         ]
+        if facts.uncollected:
+            wide.append((f"{facts.uncollected:,} coming home", self.look("text--muted")))
         spans = _joined(wide, "   ")
         if cells(spans) > width:
             spans = _joined(wide, "  ")
         # Words give way from the end: what waits is understood without.
-        for place in reversed(range(len(wide))):
+        for place in reversed(range(len(shown))):
             if cells(spans) <= width:
                 break
             wide[place] = (
@@ -171,16 +193,18 @@ class SweepSummary(Widget):
             return "No engine runs and work is left: press P to resume."
         if facts.status == "paused":
             hint = " Press P to resume." if facts.engine else ""
-            return f"Paused {fmt.clean(facts.reason)}".rstrip() + f": nothing new is launched.{hint}"
+            if facts.reason and not facts.reason.startswith("by "):
+                return f"Paused: {facts.reason.strip().rstrip('.')}.{hint}"
+            queued = facts.counts.get("queued", 0)
+            # They are the cluster's by now: it starts them when it has room.
+            still = f" What waits in a cluster's queue ({queued:,}) may still start." if queued else ""
+            return f"Paused {facts.reason}".rstrip() + f": nothing new is launched.{still}{hint}"
         if facts.status == "failed" and facts.reason:
-            return fmt.clean(facts.reason)
-        away = [source for source in facts.sources if source.unreachable_since is not None]
-        if away:
-            source = away[0]
-            more = f" (and {len(away) - 1} more)" if len(away) > 1 else ""
-            held = f" {fmt.plural(source.busy, 'task')} there may still run." if source.busy else ""
-            reason = fmt.clean(source.unreachable_reason) or "no reason is known"
-            return f"{source.name}{more} does not answer: {reason}.{held}"
+            return facts.reason
+        if facts.status not in FINAL_STATUSES:
+            troubled = alarm(facts.sources, self._now)
+            if troubled:
+                return troubled
         unknown = facts.counts.get("unknown", 0)
         if unknown:
             return f"Nobody can say whether {fmt.plural(unknown, 'task')} still {'runs' if unknown == 1 else 'run'}."

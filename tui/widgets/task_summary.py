@@ -12,12 +12,13 @@ from .. import format as fmt
 from ..glyphs import Glyphs
 from ..log_text import wrap
 from ..model import SweepModel
-from ..view import STATES
-from .paint import Span, fit, glyphs_of, spread, strip
+from ..view import STATES, AttemptRow
+from .paint import Span, cells, fit, glyphs_of, spread, strip
 
 _NONE = Style.null()
 _MOST_LINES = 3
 """Lines that parameters and command may each take."""
+_MOST_ATTEMPTS = 5
 
 
 class TaskSummary(Widget):
@@ -58,9 +59,11 @@ class TaskSummary(Widget):
         if width < 4:
             return
         lines = [self._head(width)]
-        message = self._message()
+        told = self._attempts(width)
+        message = "" if told else self._message()
         if message:
             lines.append([(fit(message, width, ellipsis=self.glyphs.ellipsis), self.look("text--error"))])
+        lines += told
         params = self._model.tasks[self._index].params
         if params:
             text = "  ".join(f"{fmt.clean(key)}={fmt.value(item)}" for key, item in params.items())
@@ -71,6 +74,33 @@ class TaskSummary(Widget):
             self.styles.height = len(lines)
         self._lines = lines
         self.refresh()
+
+    def _attempts(self, width: int) -> list[list[Span]]:
+        """A line for each of the latest attempts, where there was more than one: what came of it, where, and why."""
+        model = self._model
+        if model.looked_at != self._index or len(model.attempts) < 2:
+            return []
+        shown, muted = model.attempts[-_MOST_ATTEMPTS:], self.look("text--muted")
+        lines: list[list[Span]] = []
+        if len(shown) < len(model.attempts):
+            lines.append([(f"{len(model.attempts) - len(shown)} earlier attempts", muted)])
+        longest = max(len(fmt.clean(row.source)) for row in shown)
+        for row in shown:
+            word = _came_to(row)
+            state = self.look(f"state--{row.state}")
+            spans: list[Span] = [
+                (f"try {row.number}  {fmt.clean(row.source):<{longest}}  ", muted),
+                (f"{self.glyphs.states[row.state]} {word}", state),
+            ]
+            if row.counts and row.number < model.attempts[-1].number:
+                spans.append(("  this one counts", self.look("text--strong")))
+            room = width - cells(spans) - 2
+            message = fmt.clean(row.message)
+            if message and message != word and room > 8:
+                spans.append(("  ", _NONE))
+                spans.append((fit(message, min(room, len(message)), ellipsis=self.glyphs.ellipsis), muted))
+            lines.append(spans)
+        return lines
 
     def _block(self, text: str, width: int, style: Style) -> list[list[Span]]:
         pieces = wrap(text, width)
@@ -89,6 +119,9 @@ class TaskSummary(Widget):
             (self._model.label(self._index), self.look("text--strong")),
             (f"  {self.glyphs.states[row.state]} {row.state}", state),
         ]
+        why = self._model.queue_reason(row)
+        if why:
+            left.append((f" ({fmt.clean(why)})", state))
         if row.state == "failed":
             left.append((f" {fmt.ending(row.kind, row.exit_code, row.signal)}", state))
         facts = [fmt.clean(row.source)] if row.source else []
@@ -106,3 +139,14 @@ class TaskSummary(Widget):
         width, base = self.size.width, self.visual_style.rich_style
         spans = self._lines[y] if y < len(self._lines) else []
         return strip([(" ", _NONE), *spans, (" ", _NONE)], width, base)
+
+
+def _came_to(row: AttemptRow) -> str:
+    """`withdrawn`, `given up`, `launch failed`, `exit 1`, or its state."""
+    if row.state == "cancelled" and row.message.startswith("withdrawn"):
+        return "withdrawn"
+    if row.given_up:
+        return "given up, may be alive"
+    if row.state == "failed":
+        return fmt.ending(row.kind, row.exit_code, row.signal)
+    return row.state

@@ -30,6 +30,7 @@ class TaskTable(LineList):
         self._model = model
         self._order: Sequence[int] = range(0)
         self._columns: tuple[Column, ...] = ()
+        self._waits: tuple[object, ...] = ()
         self.marks: set[int] = set()
         self.now = 0.0
         self.empty = ""
@@ -77,13 +78,28 @@ class TaskTable(LineList):
         return True
 
     def items_changed(self) -> None:
-        model = self._model
-        facts = model.facts
-        sources = max((len(source.name) for source in facts.sources), default=0) if facts else 0
-        self._columns = choose_columns(
-            self.size.width - 2, len(model.rows), model.name_width, sources, model.params
-        )
+        self._columns = self._fitting()
         super().items_changed()
+
+    def refit(self) -> None:
+        """The facts have changed: what its sources say may need more room, or less."""
+        facts = self._model.facts
+        waits = tuple(source.waits for source in facts.sources) if facts else ()
+        if self._columns != self._fitting():
+            self.items_changed()
+        elif waits != self._waits:
+            self.refresh()  # no row is another for it, but what stands beside the states is
+        self._waits = waits
+
+    def _fitting(self) -> tuple[Column, ...]:
+        model = self._model
+        sources = model.facts.sources if model.facts else ()
+        width = max((len(source.name) for source in sources), default=0)
+        reason = max((len(why) for source in sources for _, _, why in source.waits), default=0)
+        state = len("q queued ()") + reason if reason else 0
+        return choose_columns(
+            self.size.width - 2, len(model.rows), model.name_width, width, model.params, state
+        )
 
     def tick(self) -> None:
         """Time has passed: what runs is repainted."""
@@ -96,7 +112,7 @@ class TaskTable(LineList):
     def line_key(self, position: int, line: int) -> Hashable | None:
         row = self._model.rows[self._order[position]]
         elapsed = "" if row.ended_at is not None else fmt.duration(row.elapsed(self.now))
-        return row, row.task in self.marks, self._columns, elapsed
+        return row, row.task in self.marks, self._columns, elapsed, self._model.queue_reason(row)
 
     # -- painting ------------------------------------------------------------------------------------------
 
@@ -138,7 +154,9 @@ class TaskTable(LineList):
             case "name":
                 return fmt.clean(self._model.tasks[row.task].label), plain
             case "state":
-                return f"{self.glyphs.states[row.state]} {row.state}", self.look(f"state--{row.state}")
+                why = self._model.queue_reason(row)
+                text = f"{self.glyphs.states[row.state]} {row.state}{f' ({fmt.clean(why)})' if why else ''}"
+                return text, self.look(f"state--{row.state}")
             case "source":
                 return fmt.clean(row.source), self.look("text--muted")
             case "try":

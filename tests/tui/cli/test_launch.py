@@ -119,7 +119,11 @@ def test_count_only_needs_no_command(tmp_path: Path):
         ([], "parms: [{a: 1}]\n", ["sweep.yaml:1", "parms"]),
         ([], "params: [{a: 1}]\n", ["command"]),
         ([], "params: [{a: 1, instance_type: t3.micro}]\n", ["EC2"]),
-        (["--sources", "ssh:host"], "params: [{a: 1}]\ncommand: 'true'\n", ["ssh:host", "not available"]),
+        (
+            ["--sources", "ec2:us-east-1"],
+            "params: [{a: 1}]\ncommand: 'true'\n",
+            ["ec2:us-east-1", "not available"],
+        ),
         (["--sources", "locall"], "params: [{a: 1}]\ncommand: 'true'\n", ["did you mean", "local"]),
         (["--sources", "local:0"], "params: [{a: 1}]\ncommand: 'true'\n", ["local:0"]),
         (["--timeout", "2 hours"], "params: [{a: 1}]\ncommand: 'true'\n", ["2 hours"]),

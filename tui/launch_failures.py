@@ -1,0 +1,74 @@
+"""Launches that failed, equal ones counted together: a thousand tasks that one wrong partition refuses are one line.
+
+Kept by the feed's thread beside the live model. Costs O(new events); O(attempts of the tasks a launch failed for) once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from ..engine import events as ev
+
+if TYPE_CHECKING:
+    from ..engine.sweep import Sweep
+
+_TASK = re.compile(r"task_[0-9]+(\.[0-9]+)?")
+"""What tells two messages apart that say the same of two tasks."""
+
+
+def same_reason(message: str) -> str:
+    """What messages have in common that say the same of different tasks."""
+    return _TASK.sub("task", message)
+
+
+@dataclass(slots=True)
+class LaunchFailure:
+    """Failed launches of one source with one message. `task`, `attempt`, `message`, `at` (seconds) are the latest's."""
+
+    source: str
+    message: str
+    task: int
+    attempt: int
+    at: float
+    tasks: set[int] = field(default_factory=set[int])
+
+
+class LaunchFailures:
+    """The groups of one sweep, by `(source, message)`, the one that grew last at the end."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._groups: dict[tuple[str, str], LaunchFailure] = {}
+        found = [
+            (attempt.ended_at or attempt.launched_at, task, attempt.number)
+            for task in sweep.launch_failures
+            for attempt in sweep.tasks[task].attempts
+            if attempt.kind == "launch_failed"
+        ]
+        for at, task, number in sorted(found):
+            self._add(sweep, task, number, at)
+
+    def look(self, sweep: Sweep, records: Iterable[ev.Record]) -> None:
+        """Take in what has happened since."""
+        for record in records:
+            if isinstance(record.event, ev.Ended):
+                for end in record.event.attempts:
+                    if end.kind == "launch_failed":
+                        self._add(sweep, end.task, end.attempt, record.at)
+
+    def latest(self, most: int) -> list[LaunchFailure]:
+        """Up to `most` groups, the latest first."""
+        return list(islice(reversed(self._groups.values()), most))
+
+    def _add(self, sweep: Sweep, task: int, number: int, at: float) -> None:
+        attempt = sweep.tasks[task].attempts[number - 1]
+        key = (attempt.source, same_reason(attempt.message))
+        group = self._groups.pop(key, None)
+        if group is None:
+            group = LaunchFailure(attempt.source, attempt.message, task, number, at)
+        group.message, group.task, group.attempt, group.at = attempt.message, task, number, at
+        group.tasks.add(task)
+        self._groups[key] = group
