@@ -25,7 +25,7 @@ from spawn_tui.engine.control import post_request
 from spawn_tui.engine.create import create_sweep
 from spawn_tui.engine.ids import task_name
 from spawn_tui.engine.plan.model import Plan, PlannedTask, Retries
-from spawn_tui.engine.run import run_engine
+from spawn_tui.engine.run import Parts, run_engine
 from spawn_tui.engine.snapshot import to_documents
 from spawn_tui.engine.sources.registry import SourceSpec
 from spawn_tui.engine.store import load_sweep, replay
@@ -139,14 +139,17 @@ def new_field(
     timeout: float | None = None,
     command: Sequence[str] = (),
     workdir: str | None = None,
+    source: SourceSpec | None = None,
+    effects: Path | None = None,
     **times: float,
 ) -> Field:
     """A sweep of tasks that append their token, then do `script`; nothing of it runs yet.
 
-    `times`: the keyword parameters of `LocalSource`, quick ones by default.
+    `source`: where it runs, this machine by default; `effects`: a file that tasks can write there. `times`: the keyword
+    parameters of `LocalSource`, quick ones by default.
     """
     base.mkdir(parents=True, exist_ok=True)
-    effects = base / "effects"
+    effects = effects or base / "effects"
     plan = Plan(
         dialect="spawn",
         name="crash",
@@ -158,7 +161,7 @@ def new_field(
     )
     root = create_sweep(
         plan,
-        [SourceSpec("local", "local", slots)],
+        [source or SourceSpec("local", "local", slots)],
         project=base,
         output_dir=base / "out",
         command_line=["crash"],
@@ -203,12 +206,15 @@ def start_engine(
     number: int = signal.SIGKILL,
     *,
     cancel_when: Callable[[Sweep], bool] | None = None,
+    cancel_tasks: Sequence[int] = (),
     take_over: bool = False,
     prelude: Callable[[], object] | None = None,
+    made_of: Callable[[], Parts] | None = None,
 ) -> int:
     """An engine of the sweep in a fork, which sends itself `number` at point `at` of `layer`; returns its pid.
 
-    `cancel_when`: when this holds of the sweep, somebody asks for its cancel (once).
+    `cancel_when`: when this holds of the sweep, somebody asks for its cancel (once), or for that of `cancel_tasks`.
+    `made_of` makes other parts, in the fork.
     """
 
     def run() -> None:
@@ -223,7 +229,7 @@ def start_engine(
                 return
             sweep = engines[0].sweep
             if not sweep.cancel_requested and cancel_when(sweep):
-                posted.append(post_request(field.root, "cancel"))
+                posted.append(post_request(field.root, "cancel", tasks=cancel_tasks))
 
         def began(engine: Any) -> None:
             engines.append(engine)
@@ -236,7 +242,7 @@ def start_engine(
             on_start=began,
             on_signal=lambda engine, number: engine.stop(f"signal {number}"),
             index=SweepIndex(field.root.parent.parent / "home"),
-            parts=parts(layer, at, number, **field.times),
+            parts=made_of() if made_of else parts(layer, at, number, **field.times),
         )
 
     return fork(run, field.log)
