@@ -1,4 +1,4 @@
-"""All measurements, as the table of the README: `python -m tests.bench [NAME]...` (throughput, scale, startup, ui)."""
+"""All measurements, as the table of the README: `python -m tests.bench [NAME]...`, with the names of `SUITES`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 from .measure import Figure, table
 
-SUITES = ("throughput", "scale", "startup", "ui")
+SUITES = ("throughput", "scale", "startup", "ui", "remote")
 
 
 def main(names: list[str]) -> None:
