@@ -187,21 +187,26 @@ class Sweep:
 
     @property
     def unknown_count(self) -> int:
-        """Active tasks nobody can speak for: doubted one by one, or on a source that does not answer."""
+        """Active tasks nobody can speak for: doubted one by one, or on a source that does not answer (yet)."""
         away = sum(len(s.active) for s in self.sources.values() if s.unreachable_since is not None)
-        if not self.unknown:
-            return away
-        here = sum(1 for task in self.unknown if not self._source_away(task))
-        return away + here
+        unheard = sum(
+            1 for s in self.sources.values() if s.unheard and s.unreachable_since is None
+            for task in s.active if self._silent(task)
+        )  # fmt: skip
+        here = sum(1 for task in self.unknown if not self._silent(task))
+        return away + unheard + here
 
     def is_unknown(self, task: int) -> bool:
         """Whether an active task shows as `unknown`."""
-        return task in self.unknown or (self.tasks[task].state in ACTIVE and self._source_away(task))
+        return task in self.unknown or (self.tasks[task].state in ACTIVE and self._silent(task))
 
-    def _source_away(self, task: int) -> bool:
+    def _silent(self, task: int) -> bool:
+        """Whether its source does not answer, or has not yet and the attempt began before this engine."""
         attempt = self.tasks[task].attempt
         source = self.sources.get(attempt.source) if attempt else None
-        return source is not None and source.unreachable_since is not None
+        if attempt is None or source is None:
+            return False
+        return source.unreachable_since is not None or (source.unheard and attempt.started_at is not None)
 
     @property
     def status(self) -> SweepStatus:

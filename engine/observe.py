@@ -193,7 +193,7 @@ class _Reading:
                 self._away = True
             case SourceBack():
                 self._speaks = True
-                if self._away or self._source.waits_for_its_answer:
+                if self._away or self._source.unheard or self._source.waits_for_its_answer:
                     self._contact.append(ev.SourceReachable(self._name))
                 self._away = False
             case SourceRefused():

@@ -93,6 +93,8 @@ class SourceState:
     elsewhere: bool = False
     """Whether its attempts write on another machine."""
     removed: bool = False
+    unheard: bool = False
+    """Whether the engine that runs now had no answer of it yet, and attempts of an earlier one may live there."""
     unreachable_since: float | None = None
     unreachable_reason: str = ""
 
@@ -284,7 +286,7 @@ class SourceState:
 
     def answers(self, at: float) -> None:
         """It can be asked again: if it is disabled, a probe is due at once."""
-        self.unreachable_since, self.unreachable_reason = None, ""
+        self.unreachable_since, self.unreachable_reason, self.unheard = None, "", False
         if self.disabled_since is not None and self.probing is None and not self.given_over:
             self.probe_at = at
 

@@ -16,6 +16,7 @@ from ..state.documents import load, save
 from ..state.journal import JournalDamaged, JournalForked, JournalReader, JournalWriter, cut_torn_tail
 from ..state.layout import SweepLayout
 from ..state.lock import LockLost
+from . import event_lines
 from . import events as ev
 from .plan.model import Plan
 from .snapshot import from_documents, to_documents
@@ -88,7 +89,7 @@ class SweepStore:
         at = round(self._clock(), 3)
         seq = self.sweep.seq
         records = [ev.Record(seq + n, at, event) for n, event in enumerate(events, 1)]
-        self._writer.append([ev.encode(record) for record in records], sync=sync)
+        self._writer.append([event_lines.encode(record) for record in records], sync=sync)
         for record in records:
             apply(self.sweep, record)
         return records
@@ -121,9 +122,9 @@ def fold(sweep: Sweep, reader: JournalReader) -> list[ev.Record]:
     records: list[ev.Record] = []
     for line in reader.read():
         try:
-            record = ev.decode(line.text)
+            record = event_lines.decode(line.text)
             apply(sweep, record)
-        except (ev.EventError, ApplyError, IndexError) as error:
+        except (event_lines.EventError, ApplyError, IndexError) as error:
             raise JournalDamaged(line.path, line.number, str(error)) from None
         records.append(record)
     return records

@@ -169,6 +169,8 @@ def _created(sweep: Sweep, at: float, event: ev.SweepCreated) -> None:
 def _begin_anew(sweep: Sweep, at: float) -> None:
     """Nobody asked while no engine ran: every grace period begins again, and what was asked back may be asked again."""
     for source in sweep.sources.values():
+        # This machine can be asked at once; of another nobody knows anything before it has answered.
+        source.unheard = bool(source.active) and source.kind != "local"
         if source.unreachable_since is not None:
             source.unreachable_since = at
         for task in source.asked:

@@ -11,7 +11,7 @@ from ..events import Ref
 from ..ids import task_name
 from ..remote.area import Area
 from ..remote.hosts import host_of
-from ..sources.place import DEFAULT_ROOT
+from ..sources.place import DEFAULT_ROOT, attempt_name
 from ..sweep import ENDED, Sweep, TaskState
 from .bring import Collected
 from .collector import Collector
@@ -33,14 +33,12 @@ class FarSource:
     """With whether it failed."""
     running: int = 0
     """Attempts there that may be alive."""
+    given_up: list[Ref] = field(default_factory=list[Ref])
+    """Attempts that were given up and of which no engine has heard since."""
 
     def area(self, sweep_id: str) -> Area:
         root = self.options.get("remote_root") or DEFAULT_ROOT
         return Area(host_of(self.name, self.options), f"{root}/{sweep_id}", {})
-
-
-def attempt_name(ref: Ref) -> str:
-    return f"{task_name(ref.task)}.{ref.attempt}"
 
 
 def far_sources(sweep: Sweep, tasks: Collection[int] | None = None) -> list[FarSource]:
@@ -58,11 +56,35 @@ def far_sources(sweep: Sweep, tasks: Collection[int] | None = None) -> list[FarS
             if source is None:
                 continue
             ref = Ref(task.index, attempt.number)
-            if attempt.state not in ENDED or ref in sweep.given_up:
+            if ref in sweep.given_up:
+                source.given_up.append(ref)
+            elif attempt.state not in ENDED:
                 source.running += 1
             elif attempt.started_at is not None:
                 source.attempts.append((ref, attempt.state is TaskState.FAILED))
     return list(found.values())
+
+
+def ask_after_given_up(source: FarSource, sweep_id: str) -> None:
+    """Find out what became of the attempts that were given up there: what has ended is brought home like any other (and
+    is a stray), what never began is nothing, and what lives still runs. Raises `HostAway`, `HostRefused`, `AreaError`.
+    """
+    if not source.given_up:
+        return
+    area = source.area(sweep_id)
+    try:
+        area.open()
+        seen = area.look([attempt_name(ref) for ref in source.given_up]).seen
+    finally:
+        area.host.close()
+    for ref in source.given_up:
+        found = seen[attempt_name(ref)]
+        claimed = found.claim is not None and not found.claim.revoked
+        if claimed and found.outcome is None and found.alive is not False:
+            source.running += 1
+        elif claimed:
+            source.attempts.append((ref, True))
+    source.given_up.clear()
 
 
 class Gathering:

@@ -157,6 +157,15 @@ def end_of(
     )
 
 
+UNWRITTEN = 10.0
+"""Seconds a runner may wait for room to write its exit status before its attempt is told as unknown."""
+
+
+def unwritten(source: str, root: str) -> str:
+    """Why nobody can tell how an attempt ended, though its exit file was begun; with the remedy."""
+    return f"it has ended on {source}, and its exit status cannot be written; is the disk full that {root} is on?"
+
+
 def killed_by(number: int, *, stopped: bool) -> str:
     """The signal's name, with what KILL often means when it was not ours."""
     try:

@@ -6,8 +6,10 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..events import Ref
 from ..ids import task_name
-from ..remote.area import LIMIT, Area, Facts, Staged, start_script
+from ..remote.area import LIMIT, Area, Staged, start_script
+from ..remote.facts import Facts
 from ..remote.host import HostRefused
 from .base import Job, SourceContext
 from .local import limit_of
@@ -53,9 +55,9 @@ def _require_folder(area: Area, spec: SourceSpec, context: SourceContext) -> Non
         )
 
 
-def attempt_name(job: Job) -> str:
+def attempt_name(ref: Ref) -> str:
     """The name of the attempt's directory, the same everywhere: `task_001.1`."""
-    return f"{task_name(job.ref.task)}.{job.ref.attempt}"
+    return f"{task_name(ref.task)}.{ref.attempt}"
 
 
 def project_there(project: Path, home: str, option: str | None) -> str:
@@ -115,7 +117,7 @@ def stage(
     job: Job, area: Area, facts: Facts, name: str, context: SourceContext, options: Mapping[str, str]
 ) -> Staged:
     """The files of one attempt for this machine. Raises `PlanError`."""
-    attempt = attempt_name(job)
+    attempt = attempt_name(job.ref)
     previous = None
     if job.previous_source == name:
         previous = area.directory(f"{task_name(job.ref.task)}.{job.ref.attempt - 1}")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ..events import Ref
 from ..observe import (
+    CannotTell,
     Observation,
     SawEnd,
     SawHealth,
@@ -27,10 +28,11 @@ from ..observe import (
     SourceRefused,
 )
 from ..plan.problems import PlanError
-from ..remote.area import Area, AreaError, Facts, Seen, Staged
+from ..remote.area import Area, AreaError, Staged
+from ..remote.facts import Facts, Seen
 from ..remote.host import Host, HostAway, HostRefused
 from ..remote.hosts import host_of
-from .attempt import end_of
+from .attempt import UNWRITTEN, end_of, unwritten
 from .base import Job, SourceContext
 from .place import DEFAULT_ROOT, attempt_name, scripts_of, stage, verify_project
 from .queue_batches import Batch, Live, Lot, best_of, job_name
@@ -106,7 +108,7 @@ class QueueSource(RemoteSource):
 
     def do_launch(self, batch: str, jobs: Sequence[Job], limit: int) -> None:
         self._batch(batch).limit = max(0, limit)
-        fresh = [Live(job, attempt_name(job)) for job in jobs if job.ref not in self._live]
+        fresh = [Live(job, attempt_name(job.ref)) for job in jobs if job.ref not in self._live]
         if fresh and self._has_project(fresh):
             self._enter(batch, fresh)
 
@@ -204,7 +206,7 @@ class QueueSource(RemoteSource):
             if job.ref in self._live:
                 continue
             live = self._live[job.ref] = Live(
-                job, attempt_name(job), running=job.ref in running, adopted=True
+                job, attempt_name(job.ref), running=job.ref in running, adopted=True
             )
             batch = self._batch(job.batch)
             # What an earlier engine was about to stage may yet arrive: its names are not used again.
@@ -440,6 +442,17 @@ class QueueSource(RemoteSource):
                 handle = self.scheduler.handle(live.at) if live.at else str(process)
                 self.tell(SawRunning(*ref, handle, seen.started_at))
                 self._hurry()
+            self._judge_unwritten(live, seen, clock)
+
+    def _judge_unwritten(self, live: Live, seen: Seen, clock: float) -> None:
+        """A runner without room for its exit status waits for it, for ever if need be; the work shall not."""
+        if not seen.unwritten:
+            live.unwritten_since = None
+        elif live.unwritten_since is None:
+            live.unwritten_since = clock
+        elif clock - live.unwritten_since >= UNWRITTEN and not live.told_unknown:
+            live.told_unknown = True
+            self.tell(CannotTell(*live.job.ref, unwritten(self.name, self.area.root)))
 
     def _bury(self, lost: Sequence[Live], dead: Sequence[Live]) -> None:
         """Attempts the queue knows no more, and that left no word: `lost` never began, `dead` did."""

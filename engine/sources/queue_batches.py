@@ -47,6 +47,9 @@ class Live:
     missing: int = 0
     """Looks in a row since it is gone that showed no sign of it."""
 
+    unwritten_since: float | None = None
+    """Since when its runner waits for room to write the exit status (monotonic seconds)."""
+    told_unknown: bool = False
     claimed: bool = False
     """Whether its claim was seen in the hands of a runner."""
     alive: bool | None = None

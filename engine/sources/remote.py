@@ -105,7 +105,7 @@ class RemoteSource(ABC):
             rules = CollectRules.of(self.options)
             self._collector = Collector(self.area, self.context.layout, self._brought, rules)
         for job in jobs:
-            self._collector.add(attempt_name(job), job.ref, job.directory, job.ref in failed)
+            self._collector.add(attempt_name(job.ref), job.ref, job.directory, job.ref in failed)
 
     def poll(self, now: float) -> list[Observation]:
         if self._fault is not None:

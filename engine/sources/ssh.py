@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from ..events import Ref
 from ..observe import CannotTell, SawEnd, SawNothing, SawRunning
 from ..plan.problems import PlanError
-from ..remote.area import Area, AreaError, Facts, Seen, Staged
+from ..remote.area import Area, AreaError, Staged
+from ..remote.facts import Facts, Seen
 from ..remote.host import Host
 from ..remote.hosts import host_of
-from .attempt import end_of
+from .attempt import UNWRITTEN, end_of, unwritten
 from .base import Job, SourceContext
 from .machine import EVERY as HEALTH_EVERY
 from .machine import Gauge
@@ -100,7 +101,7 @@ class SshSource(RemoteSource):
             except PlanError as error:
                 self.tell(SawNothing(*job.ref, str(error)))
                 continue
-            lives.append(_Live(job, attempt_name(job), time.monotonic(), staged))
+            lives.append(_Live(job, attempt_name(job.ref), time.monotonic(), staged))
         self._start_attempts(batch, lives)
 
     def _start_attempts(self, batch: str, lives: Sequence[_Live]) -> None:
@@ -134,7 +135,7 @@ class SshSource(RemoteSource):
         # One that never began is started again at the first look that says so.
         long_ago = time.monotonic() - DOUBT
         for job in jobs:
-            live = _Live(job, attempt_name(job), long_ago, running=job.ref in running)
+            live = _Live(job, attempt_name(job.ref), long_ago, running=job.ref in running)
             self._live[job.ref] = live
         self._stop([self._live[job.ref] for job in jobs if job.ref in cancelling], force=False)
 
@@ -232,10 +233,9 @@ class SshSource(RemoteSource):
             live.unwritten_since = None
         elif live.unwritten_since is None:
             live.unwritten_since = clock
-        elif clock - live.unwritten_since >= DOUBT and not live.told_unknown:
+        elif clock - live.unwritten_since >= UNWRITTEN and not live.told_unknown:
             live.told_unknown = True
-            text = f"it has ended on {self.name}, and its exit status cannot be written"
-            self.tell(CannotTell(*live.job.ref, f"{text}; is the disk full that {self.area.root} is on?"))
+            self.tell(CannotTell(*live.job.ref, unwritten(self.name, self.area.root)))
 
     def _judge_unclaimed(self, live: _Live, seen: Seen, clock: float) -> None:
         if clock - live.since < DOUBT:

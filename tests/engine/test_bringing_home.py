@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from spawn_tui.engine import events as ev
 from spawn_tui.engine.decide import decide
-from spawn_tui.engine.observe import SawCollected, SawEnd, interpret
+from spawn_tui.engine.observe import SawCollected, SawEnd, SourceBack, interpret
 from spawn_tui.engine.sweep import SweepStatus, TaskState
 
 from .histories import History, created
@@ -153,3 +153,23 @@ def test_it_does_not_wait_for_that_without_end() -> None:
     history.now += 0.001
     history.settle()
     assert history.sweep.ended is SweepStatus.COMPLETED
+
+
+def test_what_an_earlier_engine_left_elsewhere_is_unknown_until_the_machine_has_answered() -> None:
+    history = elsewhere(2)
+    sweep = history.sweep
+    assert sweep.unknown_count == 0
+    history.add(ev.EngineStarted(2, "here", 1))
+    assert sweep.unknown_count == 2 and sweep.is_unknown(0), "nobody has asked yet"
+    events = interpret(sweep, "far", [SourceBack()], history.now)
+    assert events == [ev.SourceReachable("far")]
+    history.add(*events)
+    assert sweep.unknown_count == 0 and not sweep.is_unknown(0)
+    assert interpret(sweep, "far", [SourceBack()], history.now) == [], "said once"
+
+
+def test_what_runs_on_this_machine_is_asked_at_once() -> None:
+    history = History(created(1), ev.SourceAdded("local", "local", 1))
+    history.settle()
+    history.add(ev.Running((ev.Started(0, 1),)), ev.EngineStarted(2, "here", 1))
+    assert history.sweep.unknown_count == 0

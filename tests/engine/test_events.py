@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spawn_tui.engine import event_lines
 from spawn_tui.engine import events as ev
 
 from .histories import History, histories
@@ -77,25 +78,25 @@ EVENTS: st.SearchStrategy[ev.Event] = st.one_of(
 @given(EVENTS, st.integers(1, 10**9), TIMES)
 @settings(max_examples=500)
 def test_an_event_survives_its_line(event: ev.Event, seq: int, at: float) -> None:
-    line = ev.encode(ev.Record(seq, at, event))
+    line = event_lines.encode(ev.Record(seq, at, event))
     assert "\n" not in line
     assert line.startswith('{"v":1,"seq":') and line.endswith("}")
-    assert ev.decode(line) == ev.Record(seq, at, event)
+    assert event_lines.decode(line) == ev.Record(seq, at, event)
 
 
 @given(histories())
 @settings(max_examples=50, deadline=None)
 def test_a_history_survives_its_journal(history: History) -> None:
-    assert [ev.decode(ev.encode(record)) for record in history.records] == history.records
+    assert [event_lines.decode(event_lines.encode(record)) for record in history.records] == history.records
 
 
 def test_every_event_is_known_by_its_type() -> None:
-    assert set(ev.EVENT_TYPES.values()) == set(get_args(ev.Event))
-    assert len(ev.EVENT_TYPES) == len({cls.type for cls in get_args(ev.Event)})
+    assert set(event_lines.EVENT_TYPES.values()) == set(get_args(ev.Event))
+    assert len(event_lines.EVENT_TYPES) == len({cls.type for cls in get_args(ev.Event)})
 
 
 def test_default_values_are_left_out() -> None:
-    line = ev.encode(ev.Record(1, 2.0, ev.Ended((ev.End(0, 1, "completed"),))))
+    line = event_lines.encode(ev.Record(1, 2.0, ev.Ended((ev.End(0, 1, "completed"),))))
     assert json.loads(line) == {
         "v": 1, "seq": 1, "at": 2.0, "type": "ended",
         "attempts": [{"task": "task_001", "attempt": 1, "state": "completed"}],
@@ -107,10 +108,10 @@ def test_a_missing_field_is_named(cls: type[ev.Event]) -> None:
     required = [f.name for f in fields(cls) if f.default is f.default_factory]
     line = json.dumps({"v": 1, "seq": 1, "at": 0.0, "type": cls.type})
     if required:
-        with pytest.raises(ev.EventError, match=required[0]):
-            ev.decode(line)
+        with pytest.raises(event_lines.EventError, match=required[0]):
+            event_lines.decode(line)
     else:
-        assert isinstance(ev.decode(line).event, cls)
+        assert isinstance(event_lines.decode(line).event, cls)
 
 
 @pytest.mark.parametrize(
@@ -131,5 +132,5 @@ def test_a_missing_field_is_named(cls: type[ev.Event]) -> None:
     ],
 )
 def test_what_is_no_event_is_refused_in_words(line: str, words: str) -> None:
-    with pytest.raises(ev.EventError, match=words):
-        ev.decode(line)
+    with pytest.raises(event_lines.EventError, match=words):
+        event_lines.decode(line)

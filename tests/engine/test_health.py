@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from spawn_tui.engine import event_lines
 from spawn_tui.engine import events as ev
 from spawn_tui.engine.decide import decide
 from spawn_tui.engine.health import HealthRules, level_of, too_many
@@ -77,8 +78,8 @@ def test_rules_survive_the_journal() -> None:
     rules = HealthRules(grace=7.0, strikes=5, cooldown=1.5)
     assert rules.pairs() == (("strikes", 5), ("cooldown", 1.5))
     assert HealthRules.of((*rules.pairs(), ("of_later", 1)), 7.0) == rules
-    line = ev.encode(ev.Record(1, 1.0, created(1, grace=7.0, rules=rules.pairs())))
-    event = ev.decode(line).event
+    line = event_lines.encode(ev.Record(1, 1.0, created(1, grace=7.0, rules=rules.pairs())))
+    event = event_lines.decode(line).event
     assert isinstance(event, ev.SweepCreated) and HealthRules.of(event.rules, event.grace) == rules
 
 

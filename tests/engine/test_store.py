@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from spawn_tui.engine import event_lines
 from spawn_tui.engine import events as ev
 from spawn_tui.engine.plan.model import Plan, PlannedTask
 from spawn_tui.engine.store import SweepStore, load_sweep, replay
@@ -69,7 +70,7 @@ def test_an_event_that_cannot_be_is_damage_that_is_named() -> None:
     disk, store = new_store()
     store.commit([ev.Note("x")])
     path = ROOT / "journal" / "000001.jsonl"
-    line = ev.encode(ev.Record(4, 9.0, ev.Ended((ev.End(0, 1, "completed"),))))
+    line = event_lines.encode(ev.Record(4, 9.0, ev.Ended((ev.End(0, 1, "completed"),))))
     disk.append(path, line.encode() + b"\n")
     with pytest.raises(JournalDamaged, match=r"000001\.jsonl:5: .*attempt 1 is not active"):
         SweepStore.open(ROOT, disk)

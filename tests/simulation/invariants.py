@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Protocol
 
+from spawn_tui.engine import event_lines
 from spawn_tui.engine import events as ev
 from spawn_tui.engine.sweep import ACTIVE, ENDED, FINAL, Sweep, TaskState, apply
 from spawn_tui.engine.transitions import LOSSES, REFUSALS
@@ -242,8 +243,12 @@ class Witness:
 
     def _follow(self, *, judge: bool) -> None:
         for line in self._reader.read():
-            record = ev.decode(line.text)
-            demand(ev.encode(record) == line.text, "a line does not survive decode and encode", line.text)
+            record = event_lines.decode(line.text)
+            demand(
+                event_lines.encode(record) == line.text,
+                "a line does not survive decode and encode",
+                line.text,
+            )
             self._truth.say(f"    {line.path.stem} {line.text}")
             self._take(record, judge=judge)
 

@@ -105,12 +105,21 @@ def _bring_under_lock(viewer: Viewer, sources: Sequence[FarSource], as_json: boo
 
 
 def _bring(viewer: Viewer, sources: Sequence[FarSource], as_json: bool) -> bool:
-    from ...engine.collect.gather import Gathering
+    from ...engine.collect.gather import Gathering, ask_after_given_up
+    from ...engine.remote.area import AreaError
+    from ...engine.remote.host import HostAway, HostRefused
 
     tally = _Tally()
     for source in sources:
+        try:
+            ask_after_given_up(source, viewer.sweep.id)
+        except (HostAway, HostRefused, AreaError) as error:
+            source.running += len(source.given_up)
+            say(
+                f"{source.name}: nobody can say what became of {len(source.given_up)} given-up attempts: {error}"
+            )
         if source.running:
-            say(f"{source.name}: {source.running} attempts have not ended, or were given up; they stay there")
+            say(f"{source.name}: {source.running} attempts have not ended, or may be alive; they stay there")
     with _progress(sum(len(source.attempts) for source in sources)) as progress:
         gathering = Gathering(
             viewer.sweep.id, viewer.layout, sources,

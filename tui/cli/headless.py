@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ...engine import event_lines
 from ...engine import events as ev
 from ...engine.engine import Engine
 from ...engine.run import run_engine
@@ -39,7 +40,7 @@ class JsonPrinter:
 
     def show(self, sweep: Sweep, records: Sequence[ev.Record]) -> None:
         for record in records:
-            data_json(ev.to_dict(record))
+            data_json(event_lines.to_dict(record))
 
     def close(self) -> None:
         """Nothing is held."""
