@@ -322,7 +322,7 @@ def test_an_engine_that_died_before_sbatch_submits_now(place: Make, monkeypatch)
 def test_an_array_that_is_submitted_twice_runs_nothing_twice(place: Make, slurm: Slurm):
     here = place()
     jobs = here.launch(here.shell(MARK + "sleep 0.2", 20), limit=4)
-    here.wait_running(jobs[0])
+    here.wait(lambda: runs(here), "the first that has begun")
     (script,) = (here.root / "scripts" / "job_scripts").glob("*.sh")
     slurm.run("sbatch", f"--chdir={here.root}", str(script))
     here.end_all(jobs)
