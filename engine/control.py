@@ -22,7 +22,7 @@ from .sweep import Sweep
 
 VERBS = get_args(ev.Verb)
 _AFTER_THE_END = frozenset(
-    {"retry", "resume", "limit", "slots", "add_source", "remove_source", "enable_source"}
+    {"retry", "resume", "limit", "slots", "add_source", "remove_source", "enable_source", "budget"}
 )
 """What may be asked of a sweep that has ended: it wakes it, or prepares for that."""
 
@@ -40,8 +40,8 @@ def post_request(
     """Leave a request in the mailbox of the sweep in `root`; returns its id, under which the journal answers.
 
     `tasks` are indices from 0, empty for all (`retry`: all that failed). `slots` needs `source` and `value`; `limit`
-    sets the sweep's max-concurrent to `value`, 0 for none; `remove_source` and `enable_source` need `source`. For
-    `add_source` see `post_source`. Raises `OSError`.
+    sets the sweep's max-concurrent to `value`, 0 for none; `budget` its budget to `value` US cents; `remove_source` and
+    `enable_source` need `source`. For `add_source` see `post_source`. Raises `OSError`.
     """
     content: dict[str, object] = {}
     if tasks:
@@ -64,7 +64,8 @@ def post_source(root: Path, spec: SourceSpec, *, disk: Disk | None = None) -> st
         "kind": spec.kind,
         "value": spec.slots,
         "queue": spec.queue,
-        "elsewhere": bool(spec.host),
+        "elsewhere": spec.elsewhere,
+        "grace": spec.grace,
         "options": dict(spec.options),
     }
     return _post(root, "add_source", content, disk)
@@ -126,6 +127,7 @@ def _source_of(event: ev.RequestTaken, content: dict[str, object]) -> ev.SourceA
         pairs,
         bool(content.get("queue", False)),
         bool(content.get("elsewhere", False)),
+        float(cast("float", content.get("grace", 0.0))),
     )
 
 
@@ -166,6 +168,12 @@ def _taken(sweep: Sweep, request_id: str, content: dict[str, object] | None) -> 
         raise ValueError("a source has at least one slot; pause the sweep instead")
     if verb == "add_source":
         _check_new_source(sweep, source, content)
+    if verb == "budget" and value < 1:
+        raise ValueError("a budget is more than nothing; cancel the sweep instead")
+    if verb == "resume" and sweep.budget_spent:
+        raise ValueError(
+            f"the budget of {sweep.budget:.2f} USD is spent; raise it with: spawn-tui resume {sweep.id} --budget N"
+        )
     if sweep.ended is not None and verb not in _AFTER_THE_END:
         raise ValueError(f"the sweep has ended ({sweep.ended})")
     return ev.RequestTaken(

@@ -87,7 +87,13 @@ def first_events(
 def source_added(spec: SourceSpec) -> ev.SourceAdded:
     """The event by which a sweep learns of a source."""
     return ev.SourceAdded(
-        spec.name, spec.kind, spec.slots, tuple(sorted(spec.options.items())), spec.queue, bool(spec.host)
+        spec.name,
+        spec.kind,
+        spec.slots,
+        tuple(sorted(spec.options.items())),
+        spec.queue,
+        spec.elsewhere,
+        spec.grace,
     )
 
 

@@ -15,8 +15,12 @@ from itertools import islice
 
 from . import events as ev
 from .spread import BATCH, earlier, launches, limits, withdrawals
-from .sweep import FINAL, SourceState, Sweep, SweepStatus, TaskState, backoff
+from .sweep import ANYWHERE, FINAL, SourceState, Sweep, SweepStatus, TaskState, backoff
 from .trust import hopeless, judge
+
+BUDGET_WARNING = 0.8
+"""The part of the budget at which a person is told."""
+_INSTANT = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,11 @@ def decide(sweep: Sweep, now: float, *, launch: bool = True) -> Decision:
         wake = earlier(wake, later)
     if sweep.delayed:
         wake = earlier(wake, sweep.delayed[0][0])
+    if sweep.ready:
+        wake = earlier(
+            wake, min((_room_again(sweep, s) for s in sweep.sources.values() if s.room), default=None)
+        )
+    wake = earlier(wake, _budget_ends(sweep, now))
     return Decision((), earlier(wake, _grace_ends(sweep, now)))
 
 
@@ -71,7 +80,35 @@ def _housekeeping(sweep: Sweep, now: float) -> list[ev.Event]:
     lost = _given_up(sweep, now)
     if lost:
         out.append(ev.Ended(tuple(lost)))
+    out += _budget(sweep, now)
+    out += [ev.SourceRoom(s.name) for s in sweep.sources.values() if s.room and now >= _room_again(sweep, s)]
     return out or _out_of_reach(sweep, now) or judge(sweep)
+
+
+def _budget(sweep: Sweep, now: float) -> list[ev.Event]:
+    """What the money spent so far asks for."""
+    if not sweep.budget or sweep.budget_spent:
+        return []
+    cost = sweep.cost(now)
+    if cost >= sweep.budget:
+        return [ev.BudgetSpent(round(cost, 4), sweep.budget_action)]
+    if cost >= BUDGET_WARNING * sweep.budget and not sweep.budget_warned:
+        return [ev.BudgetWarned(round(cost, 4))]
+    return []
+
+
+def _budget_ends(sweep: Sweep, now: float) -> float | None:
+    """When the next part of the budget will be spent, if everything goes on as it does."""
+    rate = sum(source.rate for source in sweep.sources.values())
+    if not sweep.budget or sweep.budget_spent or rate <= 0:
+        return None
+    mark = sweep.budget if sweep.budget_warned else BUDGET_WARNING * sweep.budget
+    return now + max(_INSTANT, (mark - sweep.cost(now)) / rate * 3600)
+
+
+def _room_again(sweep: Sweep, source: SourceState) -> float:
+    """When a source that had no room for more is asked for all its slots once more."""
+    return source.room_at + sweep.rules.cooldown
 
 
 def _out_of_reach(sweep: Sweep, now: float) -> list[ev.Event]:
@@ -93,7 +130,8 @@ def _out_of_reach(sweep: Sweep, now: float) -> list[ev.Event]:
                 ev.Brought(task, number, problem=f"its files are on {attempt.source}, which is unreachable")
             )
     for name, refs in lost.items():
-        reason = f"completed, but its files are on {name}, unreachable for {sweep.grace:g} s"
+        grace = sweep.grace_of(sweep.sources[name])
+        reason = f"completed, but its files are on {name}, unreachable for {grace:g} s"
         out.append(ev.OutOfReach(tuple(refs), reason))
     if left:
         out.append(ev.Collected(tuple(left)))
@@ -105,7 +143,7 @@ def beyond_grace(sweep: Sweep, source: SourceState, now: float) -> bool:
     since = source.unreachable_since
     if since is None and source.disabled_cause == "refused":
         since = source.disabled_since
-    return since is not None and now >= since + sweep.grace
+    return since is not None and now >= since + sweep.grace_of(source)
 
 
 def _not_before(sweep: Sweep, index: int, now: float) -> float:
@@ -125,15 +163,13 @@ def _given_up(sweep: Sweep, now: float) -> list[ev.End]:
     """Attempts that were unknown for longer than the grace period: lost, so that the work can go elsewhere."""
     out: list[ev.End] = []
     for index, since in islice(sweep.unknown.items(), BATCH):
-        if now < since + sweep.grace:
-            break
-        out.append(_lost(sweep, index, f"not seen for {sweep.grace:g} s; given up"))
+        grace = sweep.grace_of(sweep.sources[sweep.tasks[index].attempts[-1].source])
+        if now >= since + grace:
+            out.append(_lost(sweep, index, f"not seen for {grace:g} s; given up"))
     for source in sweep.sources.values():
-        since = source.unreachable_since
-        if source.active and since is not None and now >= since + sweep.grace:
-            reason = (
-                f"{source.name} unreachable for {sweep.grace:g} s ({source.unreachable_reason}); given up"
-            )
+        since, grace = source.unreachable_since, sweep.grace_of(source)
+        if source.active and since is not None and now >= since + grace:
+            reason = f"{source.name} unreachable for {grace:g} s ({source.unreachable_reason}); given up"
             seen = {end.task for end in out}
             out += [_lost(sweep, i, reason) for i in heapq.nsmallest(BATCH, source.active) if i not in seen]
     return out[:BATCH]
@@ -150,15 +186,21 @@ def _lost(sweep: Sweep, index: int, reason: str) -> ev.End:
 
 def _grace_ends(sweep: Sweep, now: float) -> float | None:
     """The next end of a grace period. A source that stays away beyond its own is nothing to wait for."""
-    since = [s.unreachable_since for s in sweep.sources.values() if s.unreachable_since is not None]
-    since += [
-        s.disabled_since for s in sweep.sources.values() if s.disabled_since and s.disabled_cause == "refused"
+    sources = sweep.sources.values()
+    ends = [s.unreachable_since + sweep.grace_of(s) for s in sources if s.unreachable_since is not None]
+    ends += [
+        s.disabled_since + sweep.grace_of(s)
+        for s in sources
+        if s.disabled_since and s.disabled_cause == "refused"
     ]
-    since += islice(sweep.unknown.values(), 1)
+    for index, since in islice(sweep.unknown.items(), BATCH):
+        ends.append(since + sweep.grace_of(sweep.sources[sweep.tasks[index].attempts[-1].source]))
     if not sweep.active:
-        attempts = (sweep.tasks[task].attempts[number - 1] for task, number in sweep.given_up)
-        since += [a.ended_at + sweep.grace for a in attempts if a.ended_at is not None]
-    return min((at + sweep.grace for at in since if now < at + sweep.grace), default=None)
+        for task, number in sweep.given_up:
+            attempt = sweep.tasks[task].attempts[number - 1]
+            if attempt.ended_at is not None:
+                ends.append(attempt.ended_at + 2 * sweep.grace_of(sweep.sources[attempt.source]))
+    return min((end for end in ends if now < end), default=None)
 
 
 def _end(sweep: Sweep, now: float) -> tuple[ev.Event, ...]:
@@ -189,7 +231,11 @@ def _is_cleared_up(sweep: Sweep, now: float) -> bool:
         attempt = sweep.tasks[task].attempts[number - 1]
         source = sweep.sources[attempt.source]
         reachable = source.unreachable_since is None and source.disabled_cause not in ("refused", "start")
-        if source.kind != "local" and reachable and now < (attempt.ended_at or now) + 2 * sweep.grace:
+        if (
+            source.kind != "local"
+            and reachable
+            and now < (attempt.ended_at or now) + 2 * sweep.grace_of(source)
+        ):
             return True
     return False
 
@@ -231,15 +277,35 @@ def _not_home(sweep: Sweep) -> tuple[ev.Note, ...]:
 
 def _no_source(sweep: Sweep, now: float) -> str:
     """Why no source can ever take the remaining tasks; empty while one may."""
-    reasons: list[str] = []
-    for source in sweep.sources.values():
-        reason = hopeless(sweep, source, now)
-        if not reason:
+    hopes = {source.name: hopeless(sweep, source, now) for source in sweep.sources.values()}
+    reasons: dict[str, None] = {}
+    for needs in _needs_left(sweep):
+        suitable = [source.name for source in sweep.sources.values() if source.suits(needs)]
+        if not all(hopes[name] for name in suitable):
             return ""
-        reasons.append(reason)
+        reasons.update(dict.fromkeys(hopes[name] for name in suitable))
+        if not suitable and sweep.sources:
+            reasons[f"there is none {_asked(needs)}"] = None
     left = sweep.counts[TaskState.PENDING]
     tasks = "task" if left == 1 else f"{left} tasks"
     return f"no source can take the remaining {tasks}: {'; '.join(reasons) or 'there is none'}"
+
+
+def _needs_left(sweep: Sweep) -> set[ev.Needs]:
+    """What the tasks that wait ask of a source."""
+    if not sweep.needs:
+        return {ANYWHERE}
+    groups = {group for group, _ in sweep.ready.groups()} | {
+        sweep.group_of[task] for _, task in sweep.delayed
+    }
+    return {sweep.needs[group] for group in groups}
+
+
+def _asked(needs: ev.Needs) -> str:
+    kinds, regions = " or ".join(needs.kinds), " or ".join(needs.regions)
+    return " ".join(
+        words for words in (f"of kind {kinds}" if kinds else "", f"in {regions}" if regions else "") if words
+    )
 
 
 def is_idle(sweep: Sweep) -> bool:

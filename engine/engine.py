@@ -385,5 +385,6 @@ class Engine:
             directory,
             partial(self.renderer.render, ref.task, attempt=ref.attempt, source=source),
             self.store.plan.timeout,
+            self.store.plan.tasks[ref.task].launch,
             attempts[ref.attempt - 2].source if ref.attempt > 1 else None,
         )

@@ -13,6 +13,8 @@ from typing import TypeAlias, cast
 
 from .events import (
     Brought,
+    BudgetSpent,
+    BudgetWarned,
     Cancelling,
     Collected,
     Delay,
@@ -25,6 +27,7 @@ from .events import (
     Event,
     Launching,
     Limited,
+    Needs,
     Note,
     OutOfReach,
     Paused,
@@ -41,6 +44,7 @@ from .events import (
     SourceHealth,
     SourceReachable,
     SourceRemoved,
+    SourceRoom,
     SourceStrike,
     SourceUnreachable,
     Started,
@@ -65,9 +69,9 @@ EVENT_TYPES: dict[str, type[Event]] = {
     cls.type: cls
     for cls in (
         SweepCreated, SourceAdded, SourceRemoved, SourceUnreachable, SourceReachable, SourceHealth, SourceStrike,
-        SourceDisabled, SourceEnabled, EngineStarted, EngineStopped, Launching, Limited, Waiting, Withdrawing,
-        Withdrawn, Running, Ended, Unknown, Stray, Recovered, Collected, OutOfReach, Requeued, DelaysOver, Cancelling,
-        Dropped, RequestTaken, RequestRefused, Paused, SweepEnded, Note,
+        SourceDisabled, SourceEnabled, SourceRoom, EngineStarted, EngineStopped, Launching, Limited, Waiting,
+        Withdrawing, Withdrawn, Running, Ended, Unknown, Stray, Recovered, Collected, OutOfReach, Requeued, DelaysOver,
+        Cancelling, Dropped, RequestTaken, RequestRefused, Paused, BudgetWarned, BudgetSpent, SweepEnded, Note,
     )
 }  # fmt: skip
 
@@ -118,6 +122,15 @@ def _pairs(value: object) -> object:
     return tuple((key, text) for key, text in cast("list[tuple[str, str]]", value))
 
 
+def _runs(value: object) -> object:
+    return tuple((group, count) for group, count in cast("list[tuple[int, int]]", value))
+
+
+def _needs(value: object) -> object:
+    rows = cast("list[tuple[list[str], list[str]]]", value)
+    return tuple(Needs(tuple(kinds), tuple(regions)) for kinds, regions in rows)
+
+
 def _same(value: object) -> object:
     return value
 
@@ -131,6 +144,8 @@ _REFS = (_write_refs, _read_refs)
 _SPECIAL: dict[tuple[type, str], tuple[_Codec, _Codec]] = {
     (SweepCreated, "retry_on"): (list, _tuple),  # type: ignore[dict-item]
     (SweepCreated, "rules"): (_same, _pairs),
+    (SweepCreated, "needs"): (_same, _needs),
+    (SweepCreated, "groups"): (_same, _runs),
     (SourceAdded, "options"): (_same, _pairs),
     (Launching, "attempts"): _REFS,
     (Withdrawing, "attempts"): _REFS,

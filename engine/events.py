@@ -12,14 +12,34 @@ from .health import Level
 
 EndState = Literal["completed", "failed", "cancelled"]
 FailureKind = Literal[
-    "launch_failed", "exit", "signal", "timeout", "out_of_memory", "spot_interrupted", "source_lost"
+    "launch_failed",
+    "exit",
+    "signal",
+    "timeout",
+    "out_of_memory",
+    "spot_interrupted",
+    "source_lost",
+    "terminated",
 ]
+"""`terminated`: somebody else ended the machine it ran on."""
 SweepEnd = Literal["completed", "failed", "cancelled"]
 Verb = Literal[
-    "cancel", "pause", "resume", "retry", "slots", "limit", "add_source", "remove_source", "enable_source"
+    "cancel",
+    "pause",
+    "resume",
+    "retry",
+    "slots",
+    "limit",
+    "add_source",
+    "remove_source",
+    "enable_source",
+    "budget",
 ]
-Cause = Literal["strikes", "refused", "failures", "start"]
-"""What disables a source: it could not be reached or launch, it will not serve us, its tasks fail, it is not there."""
+Cause = Literal["strikes", "refused", "failures", "start", "full"]
+"""What disables a source: it could not be reached or launch, it will not serve us, its tasks fail, it is not there, it
+has no room."""
+BudgetAction = Literal["pause", "terminate"]
+"""What is done when a sweep's budget is spent: nothing new is launched, or what costs is ended as well."""
 
 
 class Ref(NamedTuple):
@@ -29,14 +49,25 @@ class Ref(NamedTuple):
     attempt: int
 
 
+class Needs(NamedTuple):
+    """What some tasks ask of a source: one of these kinds, and one of these regions if it is in any. Empty: any."""
+
+    kinds: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Started:
-    """An attempt was seen running. `handle` names it at its source: `pid:start:boot:host`, a job id, an instance."""
+    """An attempt was seen running. `handle` names it at its source: `pid:start:boot:host`, a job id, an instance.
+
+    `rate`: what it costs, in USD per hour, where its source knows.
+    """
 
     task: int
     attempt: int
     handle: str = ""
     started_at: float | None = None
+    rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +87,8 @@ class End:
     """The task is not to blame: it is tried again elsewhere, and this was no try of its own."""
     given_up: bool = False
     """Nobody saw this end; the attempt may still be alive, and even complete."""
+    final: bool = False
+    """It is of no use to try it again as it is (an instance type that does not exist)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +131,13 @@ class SweepCreated:
     grace: float = 300.0
     rules: tuple[tuple[str, float], ...] = ()
     """Of `HealthRules`, what is not its default."""
+    needs: tuple[Needs, ...] = ()
+    """What groups of tasks ask of a source; empty: every task may run anywhere."""
+    groups: tuple[tuple[int, int], ...] = ()
+    """Which tasks are which group's, in the plan's order: (place in `needs`, how many in a row)."""
+    budget: float = 0.0
+    """USD the sweep may cost; 0: no limit."""
+    budget_action: BudgetAction = "pause"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +155,8 @@ class SourceAdded:
     queue: bool = False
     elsewhere: bool = False
     """Whether its attempts write on another machine, so that their files must be brought home."""
+    grace: float = 0.0
+    """Seconds it may be unreachable, or its attempts unknown, before its work goes elsewhere; 0: as the sweep says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +228,18 @@ class SourceEnabled:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceRoom:
+    """The source has no room for more than `room` attempts now, whatever its slots (a quota, no capacity); 0: that is
+    over, and it is asked for all its slots again.
+    """
+
+    type: ClassVar[str] = "source_room"
+    source: str
+    room: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineStarted:
     """An engine took the sweep's lock; `epoch` counts these."""
 
@@ -208,15 +262,14 @@ class EngineStopped:
 class Launching:
     """Journalled before a source is asked to launch these attempts (write before you act).
 
-    `request` is the exact request where the other side compares it (EC2), else empty. `limit`: how many of them may run
-    at once, where the source has a queue; 0: all of them. A single attempt for a disabled source is its probe.
+    `limit`: how many of them may run at once, where the source has a queue; 0: all of them. A single attempt for a
+    disabled source is its probe.
     """
 
     type: ClassVar[str] = "launching"
     batch: str
     source: str
     attempts: tuple[Ref, ...]
-    request: str = ""
     limit: int = 0
 
 
@@ -349,7 +402,8 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class RequestTaken:
-    """A viewer's wish, taken once. `tasks` empty: all. `source`, `value`: for `slots` and `limit` (0: no limit).
+    """A viewer's wish, taken once. `tasks` empty: all. `source`, `value`: for `slots` and `limit` (0: no limit);
+    `budget`: `value` in US cents.
 
     What `add_source`, `remove_source` and `enable_source` do is said by the event before this one, in the same write.
     """
@@ -382,6 +436,23 @@ class Paused:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetWarned:
+    """Most of the budget is spent: `cost` USD so far."""
+
+    type: ClassVar[str] = "budget_warned"
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSpent:
+    """The budget is spent: `cost` USD so far. Nothing new is launched; with `terminate` what costs is ended as well."""
+
+    type: ClassVar[str] = "budget_spent"
+    cost: float
+    action: BudgetAction = "pause"
+
+
+@dataclass(frozen=True, slots=True)
 class SweepEnded:
     type: ClassVar[str] = "sweep_ended"
     status: SweepEnd
@@ -406,6 +477,7 @@ Event: TypeAlias = (
     | SourceStrike
     | SourceDisabled
     | SourceEnabled
+    | SourceRoom
     | EngineStarted
     | EngineStopped
     | Launching
@@ -427,6 +499,8 @@ Event: TypeAlias = (
     | RequestTaken
     | RequestRefused
     | Paused
+    | BudgetWarned
+    | BudgetSpent
     | SweepEnded
     | Note
 )

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from . import events as ev
 from .health import HealthRules
-from .source_state import SourceState, TaskQueue
+from .source_state import ReadyTasks, SourceState
 
 
 class TaskState(StrEnum):
@@ -27,6 +27,7 @@ class TaskState(StrEnum):
 
 ACTIVE = frozenset({TaskState.LAUNCHING, TaskState.RUNNING, TaskState.CANCELLING})
 """States in which an attempt may be alive: it holds a slot of its source."""
+ANYWHERE = ev.Needs()
 ENDED = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED})
 
 
@@ -54,6 +55,8 @@ class Attempt:
     batch: str
     launched_at: float
     handle: str = ""
+    rate: float | None = None
+    """USD per hour, where it is known."""
     started_at: float | None = None
     ended_at: float | None = None
     state: TaskState = TaskState.LAUNCHING
@@ -112,8 +115,17 @@ class Sweep:
     strategy: str = "round_robin"
     rules: HealthRules = field(default_factory=HealthRules)
 
+    needs: tuple[ev.Needs, ...] = ()
+    group_of: list[int] = field(default_factory=list[int])
+    """What groups of tasks ask of a source, and which group each task is of; empty: every task may run anywhere."""
+    budget: float = 0.0
+    """USD the sweep may cost; 0: no limit."""
+    budget_action: ev.BudgetAction = "pause"
+    budget_warned: bool = False
+    budget_spent: bool = False
+
     counts: dict[TaskState, int] = field(default_factory=lambda: dict.fromkeys(TaskState, 0))
-    ready: TaskQueue = field(default_factory=TaskQueue)
+    ready: ReadyTasks = field(default_factory=ReadyTasks)
     """Tasks that may be launched now."""
     delayed: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
     """A heap of (not before, task); an entry counts only while the task's own `not_before` agrees."""
@@ -159,6 +171,18 @@ class Sweep:
     """Of the last event applied."""
     updated_at: float = 0.0
     notes: deque[tuple[float, str]] = field(default_factory=lambda: deque[tuple[float, str]](maxlen=200))
+
+    def needs_of(self, task: int) -> ev.Needs:
+        """What the task asks of a source."""
+        return self.needs[self.group_of[task]] if self.group_of else ANYWHERE
+
+    def grace_of(self, source: SourceState) -> float:
+        """Seconds this source may be silent before its work goes elsewhere."""
+        return source.grace or self.rules.grace
+
+    def cost(self, now: float) -> float:
+        """USD that the sweep has cost until `now`, as far as prices are known."""
+        return sum(source.cost(now) for source in self.sources.values())
 
     @property
     def total(self) -> int:

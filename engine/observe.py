@@ -23,6 +23,8 @@ class SawRunning:
     attempt: int
     handle: str = ""
     started_at: float | None = None
+    rate: float | None = None
+    """USD per hour of what it runs on, where the source knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class SawNothing:
     message: str = ""
     source_fault: bool = False
     """Whether the source is to blame (no such partition, a full disk there): the task is tried elsewhere."""
+    final: bool = False
+    """Whether the task is to blame, as it will be each time it is launched like this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,16 @@ class SourceRefused:
 
     It is disabled at once. If nothing else was said in that poll, what it holds is unknown from then on: attempts it
     was asked to launch and did not take are told as `SawNothing(source_fault=True)` in the same poll.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFull:
+    """There is no room for more than the source holds: no capacity, a quota. `reason` in the words of who said so.
+
+    The attempts it did not take are told as `SawNothing(source_fault=True)` in the same poll.
     """
 
     reason: str
@@ -135,7 +149,7 @@ class SawCollected:
 
 Observation: TypeAlias = (
     SawRunning | SawEnd | SawNothing | SawWithdrawn | SawWaiting | SawHealth | CannotTell | SourceAway | SourceBack
-    | SourceRefused | SawCollected
+    | SourceRefused | SourceFull | SawCollected
 )  # fmt: skip
 
 
@@ -160,6 +174,7 @@ class _Reading:
         self._speaks = False
         """Whether it said anything that only somebody who can be asked says."""
         self._refused: str | None = None
+        self._full: str | None = None
         self._fault = ""
         self._contact: list[ev.Event] = []
         self._strikes: list[str] = []
@@ -180,7 +195,7 @@ class _Reading:
                 self._speaks = True
                 if _alive(sweep, seen.task, seen.attempt) and _is_news(sweep, seen):
                     key = (seen.task, seen.attempt)
-                    self._running[key] = ev.Started(seen.task, seen.attempt, seen.handle, seen.started_at)
+                    self._running[key] = ev.Started(*key, seen.handle, seen.started_at, seen.rate)
             case SawEnd() | SawNothing() | SawWithdrawn():
                 self._over(seen)
             case CannotTell():
@@ -198,6 +213,9 @@ class _Reading:
                 self._away = False
             case SourceRefused():
                 self._refused = seen.reason
+            case SourceFull():
+                self._speaks = True
+                self._full = seen.reason
             case SawWaiting():
                 self._speaks = True
                 self._waiting[seen.batch] = seen
@@ -277,6 +295,8 @@ class _Reading:
                 )
         if self._source.disabled_since is not None:
             return out
+        if self._full is not None:
+            return [*out, self._no_room(self._full)]
         if self._fault and not self._strikes:
             # One refusal, however many attempts were in the batch; who could not be reached refused nothing besides.
             self._strikes.append(self._fault)
@@ -285,6 +305,13 @@ class _Reading:
         if self._refused is not None:
             out.append(ev.SourceDisabled(self._name, self._refused, "refused"))
         return out
+
+    def _no_room(self, reason: str) -> ev.Event:
+        """What runs there shows how much room there is; where nothing does, it is left alone for a while."""
+        held = len(self._source.active) - len(self._ends) - len(self._withdrawn)
+        if held > 0:
+            return ev.SourceRoom(self._name, held, reason)
+        return ev.SourceDisabled(self._name, reason, "full")
 
 
 def _recovers(sweep: Sweep, seen: SawEnd | SawNothing | SawWithdrawn) -> bool:
@@ -336,7 +363,8 @@ def _end_of(sweep: Sweep, seen: SawEnd | SawNothing | SawWithdrawn) -> ev.End:
         if wanted:
             return ev.End(seen.task, seen.attempt, "cancelled", message=seen.message)
         return ev.End(
-            seen.task, seen.attempt, "failed", "launch_failed", message=seen.message, source_fault=seen.source_fault
+            seen.task, seen.attempt, "failed", "launch_failed", message=seen.message, source_fault=seen.source_fault,
+            final=seen.final,
         )  # fmt: skip
     state: ev.EndState
     kind: ev.FailureKind | None
@@ -355,7 +383,7 @@ def _end_of(sweep: Sweep, seen: SawEnd | SawNothing | SawWithdrawn) -> ev.End:
     source = (
         sweep.sources[task.attempts[seen.attempt - 1].source] if seen.attempt <= len(task.attempts) else None
     )
-    lost = kind == "source_lost" and source is not None and source.kind != "local"
+    lost = kind in ("source_lost", "spot_interrupted") and source is not None and source.kind != "local"
     return ev.End(
         seen.task, seen.attempt, state, kind, seen.exit_code, seen.signal, seen.message, seen.started_at, seen.ended_at,
         source_fault=lost,

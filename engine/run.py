@@ -148,7 +148,9 @@ def _run_locked(
     store, mended = SweepStore.open(layout.root, disk, clock=lambda: clock(), check=lock.check)
     clock = SteadyClock(store.sweep.updated_at)
     waker = Waker()
-    context = SourceContext(layout, store.sweep.id, Path(store.sweep.project), waker.wake)
+    context = SourceContext(
+        layout, store.sweep.id, Path(store.sweep.project), store.sweep.name, store.sweep.total, waker.wake
+    )
 
     def make(state: SourceState) -> Source:
         return parts.source(SourceSpec(state.name, state.kind, state.slots, dict(state.options)), context)

@@ -8,21 +8,35 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from itertools import groupby
 from typing import Any, cast
 
 from ..state.documents import Document, SweepDocuments
 from ..state.journal import Position
+from . import events as ev
 from .health import HealthRules
 from .plan.model import Plan
 from .plan.store import plan_from_json, plan_to_json
-from .sweep import ACTIVE, Attempt, Batch, SourceState, Sweep, SweepStatus, Task, TaskQueue, TaskState
+from .sweep import (
+    ACTIVE,
+    Attempt,
+    Batch,
+    ReadyTasks,
+    SourceState,
+    Sweep,
+    SweepStatus,
+    Task,
+    TaskQueue,
+    TaskState,
+)
 
 FORMAT = 1
 
 _FRAME = (
     "id", "name", "project", "created_at", "max_concurrent", "launch_delay", "retry_max", "retry_backoff", "strategy",
     "last_launch_at", "last_source", "batches", "paused", "pause_reason", "blamed", "cancel_requested", "ended_at",
-    "reason", "epoch", "engine_host", "engine_pid", "seq", "updated_at",
+    "reason", "epoch", "engine_host", "engine_pid", "seq", "updated_at", "budget", "budget_action", "budget_warned",
+    "budget_spent",
 )  # fmt: skip
 _ORDERS = ("retry_due", "cancel_due", "drop_due", "force_due", "unknown", "failures", "launch_failures")
 _TASK = ("not_before", "unknown_since", "tries_before", "losses", "refusals", "counting", "cancel_requested")
@@ -32,7 +46,9 @@ _OF_SOURCE = tuple(
     if f.name not in ("options", "active", "batches", "held", "waiting", "asked")
 )
 """Fields of a source that are stored as they are."""
-_LATER = {"blamed": False}
+_LATER: dict[str, object] = {
+    "blamed": False, "budget": 0.0, "budget_action": "pause", "budget_warned": False, "budget_spent": False,
+}  # fmt: skip
 """Of the frame: what snapshots of earlier versions lack."""
 _ATTEMPT_DEFAULTS = {f.name: f.default for f in fields(Attempt)}
 
@@ -50,6 +66,9 @@ def to_documents(plan: Plan, sweep: Sweep, position: Position) -> SweepDocuments
     frame["given_up"] = [list(key) for key in sweep.given_up]
     frame["uncollected"] = [list(key) for key in sweep.uncollected]
     frame["left_behind"] = [[*key, problem] for key, problem in sweep.left_behind.items()]
+    if sweep.needs:
+        frame["needs"] = [[list(needs.kinds), list(needs.regions)] for needs in sweep.needs]
+        frame["groups"] = [[group, len(list(tasks))] for group, tasks in groupby(sweep.group_of)]
     frame["ended"] = sweep.ended.value if sweep.ended else None
     frame["requests"] = dict(sweep.requests)
     frame["notes"] = [list(note) for note in sweep.notes]
@@ -127,7 +146,9 @@ def _restore(frame: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> Sweep:
     if isinstance(ready, dict):
         run = cast("dict[str, int]", ready)
         ready = range(run["from"], run["from"] + run["count"])
-    sweep.ready = TaskQueue(cast("list[int]", ready))
+    sweep.needs = tuple(ev.Needs(tuple(kinds), tuple(regions)) for kinds, regions in frame.get("needs", ()))
+    sweep.group_of = [group for group, count in frame.get("groups", ()) for _ in range(count)]
+    sweep.ready = ReadyTasks(cast("list[int]", ready), sweep.group_of)
     for index, row in enumerate(rows):
         task = Task(index, TaskState(row.get("state", "pending")))
         task.attempts = [_attempt(item) for item in row.get("attempts", ())]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Literal
 
 from . import events as ev
@@ -60,6 +60,64 @@ class TaskQueue:
         return list(islice(reversed(self._order), count))
 
 
+class ReadyTasks:
+    """Tasks that may be launched now: one queue for each group of tasks with the same needs (`group_of`, by task;
+    empty: all are of one). The groups' own order is that in which each got its first task.
+    """
+
+    __slots__ = ("_group_of", "_queues")
+
+    def __init__(self, tasks: Iterable[int] = (), group_of: Sequence[int] = ()) -> None:
+        self._group_of = group_of
+        self._queues: dict[int, TaskQueue] = {}
+        if group_of:
+            for task in tasks:
+                self.push(task)
+        else:
+            self._queues[0] = TaskQueue(tasks)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._queues.values()))
+
+    def __contains__(self, task: int) -> bool:
+        queue = self._queues.get(self._group(task))
+        return queue is not None and task in queue
+
+    def __iter__(self) -> Iterator[int]:
+        return chain.from_iterable(self._queues.values())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ReadyTasks) and self._filled() == other._filled()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"ReadyTasks({list(self)})"
+
+    def _group(self, task: int) -> int:
+        return self._group_of[task] if self._group_of else 0
+
+    def _filled(self) -> dict[int, TaskQueue]:
+        return {group: queue for group, queue in self._queues.items() if len(queue)}
+
+    def groups(self) -> list[tuple[int, TaskQueue]]:
+        """The groups of which any task is ready, with their queues."""
+        return list(self._filled().items())
+
+    def push(self, task: int) -> None:
+        """At the end of its group, unless it waits already."""
+        self._queues.setdefault(self._group(task), TaskQueue()).push(task)
+
+    def discard(self, task: int) -> None:
+        queue = self._queues.get(self._group(task))
+        if queue is not None:
+            queue.discard(task)
+
+    def first(self, count: int) -> list[int]:
+        """Up to `count` tasks from the front, group after group; the queues stay as they are."""
+        return list(islice(self, count))
+
+
 @dataclass(slots=True)
 class Batch:
     """A launch that a source with a queue still holds attempts of."""
@@ -92,6 +150,8 @@ class SourceState:
     """Whether it has a queue of its own, and may hold more attempts than may run."""
     elsewhere: bool = False
     """Whether its attempts write on another machine."""
+    grace: float = 0.0
+    """Seconds it may be silent before its work goes elsewhere; 0: as the sweep says."""
     removed: bool = False
     unheard: bool = False
     """Whether the engine that runs now had no answer of it yet, and attempts of an earlier one may live there."""
@@ -108,6 +168,15 @@ class SourceState:
     """Of a source with a queue: tasks launched and not seen running, that may be asked back."""
     asked: dict[int, None] = field(default_factory=dict[int, None])
     """Tasks that were asked back, and of which nothing was heard since."""
+
+    rate: float = 0.0
+    """USD per hour of all that runs here now, as far as it is known."""
+    rate_starts: float = 0.0
+    """The sum of rate times start over the same, so that the cost at any time is known without looking at each."""
+    spent: float = 0.0
+    """USD that attempts which have ended have cost."""
+    unpriced: int = 0
+    """Attempts that cost something nobody knows."""
 
     launched: int = 0
     completed: int = 0
@@ -141,6 +210,11 @@ class SourceState:
     verdict: str = ""
     """What the last probe came to: `PROVED`, or why it failed; empty until it is known, and once it was acted on."""
 
+    room: int = 0
+    room_reason: str = ""
+    room_at: float = 0.0
+    """How many attempts there is room for, whatever the slots, why, and since when; 0: for as many as it has slots."""
+
     level: Level | Literal[""] = ""
     cpu: float | None = None
     memory: float | None = None
@@ -165,7 +239,30 @@ class SourceState:
     @property
     def free(self) -> int:
         """Slots that may take a new attempt now (0 while it may not be given any)."""
-        return max(0, self.slots - self.load) if self.usable else 0
+        slots = min(self.slots, self.room) if self.room else self.slots
+        return max(0, slots - self.load) if self.usable else 0
+
+    def suits(self, needs: ev.Needs) -> bool:
+        """Whether it is what these tasks ask for. A source that is in no region is in all."""
+        if needs.kinds and self.kind not in needs.kinds:
+            return False
+        if not needs.regions:
+            return True
+        region = self.option("region")
+        return not region or region in needs.regions
+
+    def option(self, name: str) -> str:
+        return next((value for key, value in self.options if key == name), "")
+
+    @property
+    def price(self) -> float | None:
+        """USD per slot and hour, where its configuration says."""
+        text = self.option("cost_per_hour")
+        return float(text) if text else None
+
+    def cost(self, now: float) -> float:
+        """USD that its attempts have cost until `now`, as far as prices are known."""
+        return self.spent + max(0.0, now * self.rate - self.rate_starts) / 3600
 
     @property
     def disabled_for_good(self) -> bool:
@@ -210,6 +307,23 @@ class SourceState:
                 self.waiting.push(task)
         if self.disabled_since is not None:
             self.probing, self.probe_at = tasks[0], None
+
+    def charge(self, rate: float | None, start: float) -> None:
+        """An attempt began that costs `rate` USD per hour; None: nobody knows what, if it costs anything."""
+        if rate is not None:
+            self.rate += rate
+            self.rate_starts += rate * start
+        elif self.kind in PRICED:
+            self.unpriced += 1
+
+    def settle(self, rate: float | None, start: float, end: float) -> None:
+        """Such an attempt has ended."""
+        if rate is not None:
+            self.rate -= rate
+            self.rate_starts -= rate * start
+            self.spent += rate * max(0.0, end - start) / 3600
+        if not self.active:
+            self.rate = self.rate_starts = 0.0  # what rounding has left
 
     def began(self, task: int) -> None:
         """An attempt was seen running."""
@@ -290,6 +404,10 @@ class SourceState:
         if self.disabled_since is not None and self.probing is None and not self.given_over:
             self.probe_at = at
 
+    def fits(self, room: int, reason: str, at: float) -> None:
+        """There is room for `room` attempts; 0: for as many as it has slots."""
+        self.room, self.room_reason, self.room_at = room, reason, at
+
     def felt(self, event: ev.SourceHealth, at: float) -> None:
         self.level, self.health_at, self.queue_words = event.level, at, event.queue
         self.cpu, self.memory, self.disk, self.per_core = event.cpu, event.memory, event.disk, event.load
@@ -297,4 +415,6 @@ class SourceState:
 
 BY_ITSELF = frozenset({"exit", "signal", "timeout", "out_of_memory"})
 """Kinds of failure that are the task's own doing: they say that the source could run it."""
+PRICED = frozenset({"ec2"})
+"""Kinds whose every attempt costs something."""
 PROVED = "proved"

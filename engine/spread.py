@@ -11,7 +11,7 @@ from zlib import crc32
 
 from . import events as ev
 from .source_state import SourceState
-from .sweep import Sweep
+from .sweep import ANYWHERE, Sweep
 from .trust import may_probe
 
 BATCH = 1000
@@ -38,17 +38,25 @@ def launches(sweep: Sweep, now: float) -> tuple[list[ev.Event], float | None]:
     room = min(BATCH, len(sweep.ready), 1 if delayed else BATCH)
     if sweep.max_concurrent is not None:
         room = min(room, sweep.max_concurrent - sweep.load)
-    probed, wake = _probes(sweep, now)
-    probed = probed[: max(0, room)]
-    left = (1 if delayed else len(sweep.ready)) - len(probed)
-    share = _share(sweep, room - len(probed), left)
-    counts = _counts(sweep, share, left)
-    tasks = iter(sweep.ready.first(len(probed) + sum(counts.values())))
+    probes, wake = _probes(sweep, now)
     out: list[ev.Event] = []
-    for source in probed:
-        _launch(sweep, out, source, 1, 1, tasks)
-    for name, count in counts.items():
-        _launch(sweep, out, sweep.sources[name], count, share[name], tasks)
+    taken: dict[str, int] = {}
+    for group, ready in sweep.ready.groups():
+        needs = sweep.needs[group] if sweep.needs else ANYWHERE
+        mine = [source for source in probes if source.suits(needs)][: max(0, room)]
+        probes = [source for source in probes if source not in mine]
+        left = (1 if delayed else len(ready)) - len(mine)
+        share = _share(sweep, _free(sweep, needs, taken), room - len(mine), left)
+        counts = _counts(sweep, needs, share, left)
+        tasks = iter(ready.first(len(mine) + sum(counts.values())))
+        for source in mine:
+            _launch(sweep, out, source, 1, 1, tasks)
+        for name, count in counts.items():
+            _launch(sweep, out, sweep.sources[name], count, share[name], tasks)
+            taken[name] = taken.get(name, 0) + share[name]
+        room -= len(mine) + sum(share.values())
+        if room <= 0 or (delayed and out):
+            break
     return out, None if out else wake
 
 
@@ -81,11 +89,14 @@ def _probes(sweep: Sweep, now: float) -> tuple[list[SourceState], float | None]:
 # --- shares ------------------------------------------------------------------------------------------------------
 
 
-def _share(sweep: Sweep, room: int, left: int) -> dict[str, int]:
-    """How many tasks may run at each source from now on: at most `room` together, by the sweep's strategy."""
-    free = _candidates(sweep)
-    if room <= 0 or not free:
+def _share(sweep: Sweep, free: dict[str, int], room: int, left: int) -> dict[str, int]:
+    """How many tasks may run at each source from now on: at most `room` together, by the sweep's strategy.
+
+    `free`: slots by source; it is used up.
+    """
+    if room <= 0 or left <= 0 or not free:
         return {}
+    room = min(room, left) if not any(sweep.sources[name].queue for name in free) else room
     order = _in_turn(list(free), sweep.last_source)
     share: dict[str, int] = {}
     if len(free) == 1 and sweep.strategy != "fastest":
@@ -106,9 +117,15 @@ def _share(sweep: Sweep, room: int, left: int) -> dict[str, int]:
     return share
 
 
-def _candidates(sweep: Sweep) -> dict[str, int]:
-    """Free slots by source. One whose queue holds enough, or where something waits while others are free, gets none."""
-    usable = [s for s in sweep.sources.values() if s.free > 0]
+def _free(sweep: Sweep, needs: ev.Needs, taken: dict[str, int]) -> dict[str, int]:
+    """Free slots by source for tasks with these needs, `taken` being promised to others already.
+
+    A source whose queue holds enough, or where something waits while others are free, has none.
+    """
+    free = {
+        s.name: s.free - taken.get(s.name, 0) for s in sweep.sources.values() if s.free > 0 and s.suits(needs)
+    }
+    usable = [sweep.sources[name] for name, count in free.items() if count > 0]
     idle = any(not s.queue for s in usable)
 
     def takes(source: SourceState) -> bool:
@@ -117,10 +134,10 @@ def _candidates(sweep: Sweep) -> dict[str, int]:
         waits = bool(source.waiting) or bool(source.asked)
         return len(source.active) < source.slots and not (idle and waits)
 
-    return {source.name: source.free for source in usable if takes(source)}
+    return {source.name: free[source.name] for source in usable if takes(source)}
 
 
-def _counts(sweep: Sweep, share: dict[str, int], left: int) -> dict[str, int]:
+def _counts(sweep: Sweep, needs: ev.Needs, share: dict[str, int], left: int) -> dict[str, int]:
     """How many tasks each source is given: what may run there, and to one with a queue its part of all that is ready.
 
     Sources that run what they are given are served first.
@@ -133,7 +150,7 @@ def _counts(sweep: Sweep, share: dict[str, int], left: int) -> dict[str, int]:
             left -= count
     queues = [name for name in share if sweep.sources[name].queue]
     reserved = sum(share[name] for name in queues)
-    slots = {s.name: _weight(sweep, s) for s in sweep.sources.values() if s.usable}
+    slots = {s.name: _weight(sweep, s) for s in sweep.sources.values() if s.usable and s.suits(needs)}
     for name in queues:
         reserved -= share[name]
         if sweep.launch_delay > 0:
@@ -262,7 +279,8 @@ def withdrawals(sweep: Sweep, now: float) -> tuple[list[ev.Event], float | None]
     holders = [s for s in sources if s.waiting and s.unreachable_since is None]
     if not holders:
         return [], None
-    free = sum(s.free for s in sources if not s.queue and s.level != "degraded")
+    places = {s.name: s.free for s in sources if not s.queue and s.level != "degraded"}
+    free = sum(places.values())
     if sweep.max_concurrent is not None:
         free = min(free, sweep.max_concurrent - sweep.load)
     free = min(free - sum(len(s.asked) for s in sources), BATCH)
@@ -277,9 +295,21 @@ def withdrawals(sweep: Sweep, now: float) -> tuple[list[ev.Event], float | None]
             long_enough = attempt.launched_at + sweep.rules.withdraw_after
             if long_enough > now:
                 wake = earlier(wake, long_enough)
-            elif not sweep.tasks[index].cancel_requested:
+            elif not sweep.tasks[index].cancel_requested and _has_place(sweep, index, places):
                 refs.append(ev.Ref(index, attempt.number))
         if refs:
             out.append(ev.Withdrawing(source.name, tuple(refs)))
             free -= len(refs)
     return out, wake
+
+
+def _has_place(sweep: Sweep, task: int, places: dict[str, int]) -> bool:
+    """Whether one of these free slots is of use to the task; it is then promised to it."""
+    needs = sweep.needs_of(task)
+    name = next(
+        (name for name, free in places.items() if free > 0 and sweep.sources[name].suits(needs)), None
+    )
+    if name is None:
+        return False
+    places[name] -= 1
+    return True

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from . import events as ev
 from .health import HealthRules
-from .model import ACTIVE, ENDED, FINAL, ApplyError, Attempt, Sweep, SweepStatus, Task, TaskState
-from .source_state import Batch, SourceState, TaskQueue
+from .model import ACTIVE, ANYWHERE, ENDED, FINAL, ApplyError, Attempt, Sweep, SweepStatus, Task, TaskState
+from .source_state import Batch, ReadyTasks, SourceState, TaskQueue
 from .transitions import (
     backoff,
     brought_home,
@@ -31,8 +31,8 @@ from .transitions import (
 )  # fmt: skip
 
 __all__ = [
-    "ACTIVE", "ENDED", "FINAL", "ApplyError", "Attempt", "Batch", "SourceState", "Sweep", "SweepStatus", "Task",
-    "TaskQueue", "TaskState", "apply", "backoff",
+    "ACTIVE", "ANYWHERE", "ENDED", "FINAL", "ApplyError", "Attempt", "Batch", "ReadyTasks", "SourceState", "Sweep",
+    "SweepStatus", "Task", "TaskQueue", "TaskState", "apply", "backoff",
 ]  # fmt: skip
 
 
@@ -97,6 +97,11 @@ def _frame(sweep: Sweep, at: float, event: ev.Event) -> None:
             sweep.notes.append((at, f"engine stopped: {event.reason}"))
         case ev.Paused():
             sweep.paused, sweep.pause_reason, sweep.blamed = True, event.reason, True
+        case ev.BudgetWarned():
+            sweep.budget_warned = True
+            sweep.notes.append((at, f"{event.cost:.2f} of {sweep.budget:.2f} USD are spent"))
+        case ev.BudgetSpent():
+            _budget_spent(sweep, event)
         case ev.SweepEnded():
             sweep.ended, sweep.ended_at, sweep.reason = SweepStatus(event.status), at, event.reason
         case ev.Note():
@@ -138,6 +143,8 @@ def _of_source(sweep: Sweep, at: float, event: ev.Event) -> None:
             source_of(sweep, event.source).disable(event, at, sweep.rules)
         case ev.SourceEnabled():
             source_of(sweep, event.source).enable()
+        case ev.SourceRoom():
+            source_of(sweep, event.source).fits(event.room, event.reason, at)
         case ev.Limited():
             if not source_of(sweep, event.source).limit_batch(event.batch, event.limit):
                 raise ApplyError(f"{event.source} holds no batch {event.batch}")
@@ -158,7 +165,12 @@ def _created(sweep: Sweep, at: float, event: ev.SweepCreated) -> None:
     sweep.project = event.project
     sweep.tasks = [Task(index) for index in range(event.total)]
     sweep.counts[TaskState.PENDING] = event.total
-    sweep.ready = TaskQueue(range(event.total))
+    sweep.needs = event.needs
+    sweep.group_of = [group for group, count in event.groups for _ in range(count)]
+    if sweep.group_of and len(sweep.group_of) != event.total:
+        raise ApplyError(f"{len(sweep.group_of)} of {event.total} tasks say what they need")
+    sweep.ready = ReadyTasks(range(event.total), sweep.group_of)
+    sweep.budget, sweep.budget_action = event.budget, event.budget_action
     sweep.max_concurrent, sweep.launch_delay = event.max_concurrent, event.launch_delay
     sweep.retry_max, sweep.retry_backoff = event.retry_max, event.retry_backoff
     sweep.retry_on = frozenset(event.retry_on)
@@ -183,11 +195,11 @@ def _source_added(sweep: Sweep, event: ev.SourceAdded) -> None:
     known = sweep.sources.get(event.source)
     if known is None:
         sweep.sources[event.source] = SourceState(
-            event.source, event.kind, event.slots, event.options, event.queue, event.elsewhere
+            event.source, event.kind, event.slots, event.options, event.queue, event.elsewhere, event.grace
         )
     else:
         known.kind, known.slots, known.options, known.removed = event.kind, event.slots, event.options, False
-        known.queue, known.elsewhere = event.queue, event.elsewhere
+        known.queue, known.elsewhere, known.grace = event.queue, event.elsewhere, event.grace
 
 
 def _request(sweep: Sweep, event: ev.RequestTaken, at: float) -> None:
@@ -209,10 +221,21 @@ def _request(sweep: Sweep, event: ev.RequestTaken, at: float) -> None:
             source_of(sweep, event.source).slots = event.value
         case "limit":
             sweep.max_concurrent = event.value or None
+        case "budget":
+            sweep.budget, sweep.budget_warned, sweep.budget_spent = event.value / 100, False, False
         case "add_source" | "enable_source":
             _wake(sweep)
         case "remove_source":
             pass  # said by the event before this one
+
+
+def _budget_spent(sweep: Sweep, event: ev.BudgetSpent) -> None:
+    sweep.budget_spent = sweep.budget_warned = sweep.paused = True
+    sweep.pause_reason = f"the budget of {sweep.budget:.2f} USD is spent"
+    if event.action == "terminate":
+        for source in sweep.sources.values():
+            for index in sorted(source.active) if source.rate or source.unpriced else ():
+                _request_cancel(sweep, sweep.tasks[index], force=False)
 
 
 def _request_cancel(sweep: Sweep, task: Task, *, force: bool) -> None:

@@ -56,11 +56,14 @@ def running(sweep: Sweep, at: float, started: ev.Started) -> None:
     task = current(sweep, started.task, started.attempt)
     attempt = task.attempts[-1]
     attempt.handle = started.handle or attempt.handle
+    source = source_of(sweep, attempt.source)
     if attempt.started_at is None:
         attempt.started_at = started.started_at if started.started_at is not None else at
+        attempt.rate = source.price if started.rate is None else started.rate
+        source.charge(attempt.rate, attempt.started_at)
     task.unknown_since = None
     sweep.unknown.pop(started.task, None)
-    source_of(sweep, attempt.source).began(started.task)
+    source.began(started.task)
     if task.state is TaskState.LAUNCHING:
         attempt.state = TaskState.RUNNING
         _move(sweep, task, TaskState.RUNNING)
@@ -69,6 +72,8 @@ def running(sweep: Sweep, at: float, started: ev.Started) -> None:
 def ended(sweep: Sweep, at: float, end: ev.End) -> None:
     task = current(sweep, end.task, end.attempt)
     attempt = task.attempts[-1]
+    begun = attempt.started_at
+    """As it was charged; what the end says may be more exact."""
     state = TaskState(end.state)
     attempt.state, attempt.kind, attempt.message = state, end.kind, end.message
     attempt.exit_code, attempt.signal = end.exit_code, end.signal
@@ -82,6 +87,12 @@ def ended(sweep: Sweep, at: float, end: ev.End) -> None:
         seconds = max(0.0, attempt.ended_at - attempt.started_at)
     source = source_of(sweep, attempt.source)
     source.release(end.task, attempt.batch)
+    if begun is not None:
+        source.settle(attempt.rate, begun, attempt.ended_at)
+    elif attempt.started_at is not None and source.price is not None:
+        attempt.rate = source.price  # it came and went between two looks
+        source.charge(attempt.rate, attempt.started_at)
+        source.settle(attempt.rate, attempt.started_at, attempt.ended_at)
     source.ended(end.task, end, seconds, at)
     source.busy_seconds += seconds or 0.0
     if end.given_up:
@@ -114,6 +125,8 @@ def _let_go(sweep: Sweep, task: Task, state: TaskState) -> None:
 
 def _again(sweep: Sweep, task: Task, end: ev.End) -> bool:
     """Whether a task that failed so is tried again by itself. A fault of its source is no try of its own."""
+    if end.final:
+        return False
     if end.source_fault:
         task.tries_before += 1
         if end.kind == "source_lost":

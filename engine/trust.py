@@ -80,10 +80,11 @@ def hopeless(sweep: Sweep, source: SourceState, now: float) -> str:
     if source.slots <= 0:
         return f"{source.name} has no slots"
     since = source.unreachable_since
+    waits_for_room = source.disabled_cause == "full"
     if source.disabled_since is not None and (
-        source.disabled_for_good or (since is None and not source.proven)
+        source.disabled_for_good or (since is None and not source.proven and not waits_for_room)
     ):
         return f"{source.name} is disabled ({source.disabled_reason})"
-    if since is not None and now >= since + sweep.grace:
+    if since is not None and now >= since + sweep.grace_of(source):
         return f"{source.name} is unreachable ({source.unreachable_reason})"
     return ""

@@ -45,6 +45,10 @@ def describe(event: ev.Event) -> str:
             return f"source {event.source} disabled: {event.reason}"
         case ev.SourceEnabled():
             return f"source {event.source} enabled" + (f": {event.reason}" if event.reason else "")
+        case ev.SourceRoom():
+            if not event.room:
+                return f"source {event.source} is asked for all its slots again"
+            return f"source {event.source} has room for {event.room} now: {event.reason}"
         case ev.EngineStarted():
             return f"engine started: pid {event.pid} on {event.host} (epoch {event.epoch})"
         case ev.EngineStopped():
@@ -96,6 +100,11 @@ def describe(event: ev.Event) -> str:
             return f"request refused: {event.reason}"
         case ev.Paused():
             return f"paused: {event.reason}"
+        case ev.BudgetWarned():
+            return f"most of the budget is spent: {event.cost:.2f} USD"
+        case ev.BudgetSpent():
+            what = "what costs is being ended" if event.action == "terminate" else "nothing new is launched"
+            return f"the budget is spent ({event.cost:.2f} USD): {what}"
         case ev.SweepEnded():
             return f"sweep {event.status}" + (f": {event.reason}" if event.reason else "")
         case ev.Note():

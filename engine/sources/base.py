@@ -7,8 +7,8 @@ thread of its own (`remote.py`), hands over what came back at the next `poll`, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from ...state.layout import SweepLayout
 from ..command import Invocation
 from ..events import Ref
 from ..observe import Observation
+from ..plan.model import Value
 
 
 class Render(Protocol):
@@ -44,6 +45,8 @@ class Job:
     directory: Path
     render: Render
     timeout: float | None = None
+    launch: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    """What its task asks of the instance it runs on (`PlannedTask.launch`)."""
     previous_source: str | None = None
     """Where the attempt before this one ran (the attempt numbered one less), if there was one."""
 
@@ -56,6 +59,8 @@ class SourceContext:
     sweep_id: str
     project: Path
     """The project's directory at home, absolute."""
+    sweep_name: str = ""
+    sweep_size: int = 0
     wake: Callable[[], None] = lambda: None
     """Call it from any thread when there is something to poll."""
 

@@ -35,6 +35,16 @@ class SourceSpec:
         return self.options.get("host", "") if self.kind in KINDS and KINDS[self.kind].remote else ""
 
     @property
+    def elsewhere(self) -> bool:
+        """Whether its attempts write where their files must be brought home from."""
+        return bool(self.host) or (self.kind in KINDS and KINDS[self.kind].cloud)
+
+    @property
+    def grace(self) -> float:
+        """Seconds it may be silent before its work goes elsewhere; 0: as the sweep says."""
+        return KINDS[self.kind].grace if self.kind in KINDS else 0.0
+
+    @property
     def queue(self) -> bool:
         """Whether it takes more tasks than may run, and lets them wait in a queue of its own."""
         return self.kind in KINDS and KINDS[self.kind].queue
@@ -56,6 +66,10 @@ class Kind:
     queue: bool = False
     remote: bool = False
     """Whether it is another machine, or may be: then the project is compared and outputs are collected."""
+    cloud: bool = False
+    """Whether each attempt gets a machine of its own, which is given the project and leaves its outputs in a store."""
+    grace: float = 0.0
+    """Seconds it may be silent before its work goes elsewhere; 0: as the sweep says."""
     options: tuple[Option, ...] = ()
     """The keys its entry in a configuration file may have, besides `type` and `max_tasks`."""
     slots: Callable[[], int] = lambda: 1

@@ -17,28 +17,34 @@ from .histories import History, histories
 REFS = st.lists(st.builds(ev.Ref, st.integers(0, 10**6), st.integers(1, 99)), max_size=3).map(tuple)
 TIMES = st.floats(allow_nan=False, allow_infinity=False)
 TEXT = st.text(st.characters(codec="utf-8"))
+WORDS = st.lists(TEXT, max_size=2).map(tuple)
+NEEDS = st.builds(ev.Needs, WORDS, WORDS)
 TASKS = st.lists(st.integers(0, 10**6), max_size=3).map(tuple)
 ENDS = st.lists(
     st.builds(
         ev.End, st.integers(0, 10**6), st.integers(1, 99), st.sampled_from(get_args(ev.EndState)),
         st.none() | st.sampled_from(get_args(ev.FailureKind)), st.none() | st.integers(0, 255),
         st.none() | st.integers(1, 64), TEXT, st.none() | TIMES, st.none() | TIMES, st.booleans(), st.booleans(),
+        st.booleans(),
     ),
     max_size=3,
 ).map(tuple)  # fmt: skip
 STARTS = st.lists(
-    st.builds(ev.Started, st.integers(0, 99), st.integers(1, 9), TEXT, st.none() | TIMES), max_size=3
+    st.builds(ev.Started, st.integers(0, 99), st.integers(1, 9), TEXT, st.none() | TIMES, st.none() | TIMES), max_size=3
 ).map(tuple)  # fmt: skip
 EVENTS: st.SearchStrategy[ev.Event] = st.one_of(
     st.builds(
         ev.SweepCreated, TEXT, TEXT, st.integers(0, 10**6), TEXT, st.none() | st.integers(1, 99), TIMES,
         st.integers(0, 9), TIMES, st.lists(TEXT, max_size=2).map(tuple), TEXT, TIMES,
-        st.lists(st.tuples(TEXT, TIMES), max_size=2).map(tuple),
+        st.lists(st.tuples(TEXT, TIMES), max_size=2).map(tuple), st.lists(NEEDS, max_size=2).map(tuple),
+        st.lists(st.tuples(st.integers(0, 3), st.integers(1, 99)), max_size=3).map(tuple), TIMES,
+        st.sampled_from(get_args(ev.BudgetAction)),
     ),
     st.builds(
         ev.SourceAdded, TEXT, TEXT, st.integers(0, 99), st.lists(st.tuples(TEXT, TEXT), max_size=2).map(tuple),
-        st.booleans(),
+        st.booleans(), st.booleans(), TIMES,
     ),
+    st.builds(ev.SourceRoom, TEXT, st.integers(0, 99), TEXT),
     st.builds(ev.SourceRemoved, TEXT),
     st.builds(ev.SourceUnreachable, TEXT, TEXT),
     st.builds(ev.SourceReachable, TEXT),
@@ -51,7 +57,7 @@ EVENTS: st.SearchStrategy[ev.Event] = st.one_of(
     st.builds(ev.SourceEnabled, TEXT, TEXT),
     st.builds(ev.EngineStarted, st.integers(1, 99), TEXT, st.integers(1, 99999), TEXT),
     st.builds(ev.EngineStopped, TEXT),
-    st.builds(ev.Launching, TEXT, TEXT, REFS, TEXT, st.integers(0, 99)),
+    st.builds(ev.Launching, TEXT, TEXT, REFS, st.integers(0, 99)),
     st.builds(ev.Limited, TEXT, TEXT, st.integers(1, 99)),
     st.builds(ev.Waiting, TEXT, TEXT, st.integers(0, 99), TEXT),
     st.builds(ev.Withdrawing, TEXT, REFS),
@@ -70,6 +76,8 @@ EVENTS: st.SearchStrategy[ev.Event] = st.one_of(
     ),
     st.builds(ev.RequestRefused, TEXT, TEXT),
     st.builds(ev.Paused, TEXT),
+    st.builds(ev.BudgetWarned, TIMES),
+    st.builds(ev.BudgetSpent, TIMES, st.sampled_from(get_args(ev.BudgetAction))),
     st.builds(ev.SweepEnded, st.sampled_from(get_args(ev.SweepEnd)), TEXT),
     st.builds(ev.Note, TEXT),
 )  # fmt: skip
