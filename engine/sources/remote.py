@@ -1,270 +1,45 @@
-"""What the sources on other machines share: a thread that talks, orders that survive a dropped connection, news.
-
-The engine's calls only leave orders. The thread carries them out in turn, asks how things stand, and hands over what
-it saw at the next `poll`. An order that met a dead connection stays and is carried out when the machine answers again:
-each is written so that doing it twice does no harm. Nothing here frees a slot: only an end that was seen does.
-"""
+"""What the sources that are another machine share: the sweep's directory there, and its files' way home."""
 
 from __future__ import annotations
 
-import threading
-import time
-from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from ..collect.bring import Collected
 from ..collect.collector import Collector
 from ..collect.rules import CollectRules
 from ..events import Ref
-from ..observe import Observation, SawCollected, SawNothing, SourceAway, SourceBack, SourceRefused
 from ..remote.area import Area, AreaError
 from ..remote.host import HostAway, HostRefused
 from .base import Job, SourceContext
 from .place import attempt_name
 from .registry import SourceSpec
-
-FIRST_PAUSE, LAST_PAUSE = 1.0, 30.0
-"""Seconds between two tries to reach a machine that does not answer: doubled from the first to the last."""
-REFUSED_PAUSE = 60.0
-"""Seconds until a machine that refused us is asked again: somebody may have mended it."""
-CLOSE_LIMIT = 1.0
-"""Seconds `close` waits for the thread, before and after hanging up; it holds nothing that could be lost."""
+from .threaded import ThreadedSource
 
 
-@dataclass(slots=True)
-class _Order:
-    do: Callable[[], None]
-    jobs: Sequence[Job] = ()
-    """Of a launch."""
-    tried: bool = False
+class RemoteSource(ThreadedSource):
+    """A source with an `Area`; a kind fills in the rest of `ThreadedSource`'s abstract methods."""
 
-
-class RemoteSource(ABC):
-    """See `Source`. A kind fills in the abstract methods; all of them run in the source's thread, one at a time.
-
-    They raise `HostAway`, `HostRefused` and `AreaError`; anything else is a fault of the program and is raised by the
-    next `poll`.
-    """
-
-    outlives_host = True
+    AWAY, REFUSED, LATER = (HostAway,), (HostRefused,), (AreaError,)
 
     def __init__(self, spec: SourceSpec, context: SourceContext, area: Area) -> None:
-        self.spec, self.name, self.options = spec, spec.name, dict(spec.options)
-        self.context = context
+        super().__init__(spec, context)
         self.area = area
         self.host = area.host
         self._collector: Collector | None = None
-        self._orders: deque[_Order] = deque()
-        self._unwanted: set[Ref] = set()
-        """Attempts that a cancel was ordered for."""
-        self._answers = False
-        """Whether the last turn came to its end; said with `SourceBack` when it first does."""
-        self._news: list[Observation] = []
-        self._fault: BaseException | None = None
-        self._lock = threading.Lock()
-        self._stir = threading.Event()
-        self._closing = False
-        self._connected = False
-        self._failures = 0
-        self._thread: threading.Thread | None = None
-
-    # --- the engine's side ---------------------------------------------------------------------------------------
-
-    def launch(self, batch: str, jobs: Sequence[Job], *, limit: int) -> None:
-        self._order(lambda: self._launch(batch, jobs, limit), jobs)
-
-    def limit(self, batch: str, count: int) -> None:
-        self._order(lambda: self.do_limit(batch, count))
-
-    def withdraw(self, attempts: Sequence[Ref]) -> None:
-        self._order(lambda: self.do_withdraw(attempts))
-
-    def _launch(self, batch: str, jobs: Sequence[Job], limit: int) -> None:
-        """Launch what is still wanted. What was cancelled or given up since may have begun all the same, if the
-        connection broke over this very order: it is taken over as such.
-        """
-        unwanted = [job for job in jobs if job.ref in self._unwanted]
-        if unwanted:
-            self.do_adopt(unwanted, running=frozenset(), cancelling=frozenset(job.ref for job in unwanted))
-        wanted = [job for job in jobs if job.ref not in self._unwanted]
-        if wanted:
-            self.do_launch(batch, wanted, min(limit, len(wanted)))
-
-    def cancel(self, attempts: Sequence[Ref], *, force: bool) -> None:
-        with self._lock:
-            self._unwanted.update(attempts)
-        self._order(lambda: self.do_cancel(attempts, force=force))
-
-    def adopt(self, jobs: Sequence[Job], *, running: frozenset[Ref], cancelling: frozenset[Ref]) -> None:
-        self._order(lambda: self.do_adopt(jobs, running=running, cancelling=cancelling))
 
     def collect(self, jobs: Sequence[Job], *, failed: frozenset[Ref]) -> None:
         if self._collector is None:
             rules = CollectRules.of(self.options)
-            self._collector = Collector(self.area, self.context.layout, self._brought, rules)
+            self._collector = Collector(self.area, self.context.layout, self.brought, rules)
         for job in jobs:
             self._collector.add(attempt_name(job.ref), job.ref, job.directory, job.ref in failed)
 
-    def poll(self, now: float) -> list[Observation]:
-        if self._fault is not None:
-            raise self._fault
+    def check_collecting(self) -> None:
         if self._collector is not None:
             self._collector.check()
-        if self._thread is None:
-            # The first look comes without an order: a source that cannot be reached is told before it is needed.
-            self._start()
-        with self._lock:
-            news, self._news = self._news, []
-        return news
 
-    def wake_after(self) -> float | None:
-        """The thread wakes the engine itself."""
-        return None
-
-    def close(self) -> None:
-        self._closing = True
-        self._stir.set()
-        if self._thread is None:
-            return
-        self._thread.join(CLOSE_LIMIT)
+    def end_collecting(self) -> None:
         if self._collector is not None:
             self._collector.close()
-        # Hanging up ends what it may be waiting for.
-        self.do_close()
-        self._thread.join(CLOSE_LIMIT)
-
-    def _order(self, do: Callable[[], None], jobs: Sequence[Job] = ()) -> None:
-        with self._lock:
-            self._orders.append(_Order(do, jobs))
-        self._stir.set()
-        if self._thread is None:
-            self._start()
-
-    def _start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name=f"source {self.name}", daemon=True)
-        self._thread.start()
-
-    # --- the thread's side ---------------------------------------------------------------------------------------
-
-    def tell(self, *seen: Observation) -> None:
-        """Hand over what was seen."""
-        if not seen:
-            return
-        with self._lock:
-            first = not self._news
-            self._news += seen
-        if first:
-            self.context.wake()
-
-    def _brought(self, collected: Collected) -> None:
-        """Called in the collector's thread."""
-        problem = "; ".join([collected.problem, *collected.notes] if collected.problem else collected.notes)
-        self.tell(SawCollected(*collected.ref, collected.files, collected.size, problem))
-
-    def _run(self) -> None:
-        try:
-            while not self._closing:
-                pause = self._turn()
-                self._stir.wait(pause)
-                self._stir.clear()
-        except BaseException as fault:  # noqa: BLE001 -- raised again by `poll`, in the engine
-            self._fault = fault
-            self.context.wake()
-        finally:
-            self.do_close()
-
-    def _turn(self) -> float:
-        """One round; returns in how many seconds the next is due."""
-        try:
-            if not self._connected:
-                self.do_connect()
-                self._connected = True
-            put_off: list[_Order] = []
-            while self._orders and not self._closing:
-                order = self._orders[0]
-                order.tried = True
-                try:
-                    order.do()
-                except AreaError:
-                    # The machine could not do this one thing (a read-only disk): it is tried again, after all others.
-                    put_off.append(order)
-                with self._lock:
-                    self._orders.popleft()
-            self.do_round()
-            with self._lock:
-                self._orders.extend(put_off)
-            self._failures = 0
-            if not self._answers:
-                # Not before: one that answers and does nothing we ask for is away all the same.
-                self._answers = True
-                self.tell(SourceBack())
-        except HostAway as away:
-            return self._lost(SourceAway(str(away)), min(LAST_PAUSE, FIRST_PAUSE * 2.0**self._failures))
-        except HostRefused as refused:
-            return self._lost(SourceRefused(str(refused)), REFUSED_PAUSE)
-        except AreaError as error:
-            return self._lost(SourceAway(str(error)), min(LAST_PAUSE, FIRST_PAUSE * 2.0**self._failures))
-        return self.pause()
-
-    def _lost(self, seen: SourceAway | SourceRefused, pause: float) -> float:
-        """The next turn begins with a new connection, after `pause` whatever orders come before."""
-        self._connected = self._answers = False
-        self._failures = min(self._failures + 1, 10)
-        # In one go: an engine that hears of the launches alone would send them here once more.
-        self.tell(*self._send_back(seen.reason), seen)
-        deadline = time.monotonic() + pause
-        while not self._closing and (left := deadline - time.monotonic()) > 0:
-            self._stir.wait(left)
-            self._stir.clear()
-            self.tell(*self._send_back(seen.reason))  # what was ordered before the engine could know
-        self._stir.set()  # what came meanwhile is due now
-        return 0.0
-
-    def _send_back(self, reason: str) -> list[SawNothing]:
-        """Launches that were never tried did not happen: their tasks can go elsewhere at once."""
-        with self._lock:
-            never = [order for order in self._orders if order.jobs and not order.tried]
-            for order in never:
-                self._orders.remove(order)
-        return [
-            SawNothing(*job.ref, f"never sent: {reason}", source_fault=True)
-            for order in never
-            for job in order.jobs
-        ]
-
-    # --- what a kind does ----------------------------------------------------------------------------------------
-
-    @abstractmethod
-    def do_connect(self) -> None:
-        """Reach the machine; called before anything else, and again after each failure."""
-
-    @abstractmethod
-    def do_launch(self, batch: str, jobs: Sequence[Job], limit: int) -> None: ...
-
-    @abstractmethod
-    def do_limit(self, batch: str, count: int) -> None: ...
-
-    @abstractmethod
-    def do_withdraw(self, attempts: Sequence[Ref]) -> None: ...
-
-    @abstractmethod
-    def do_cancel(self, attempts: Sequence[Ref], *, force: bool) -> None: ...
-
-    @abstractmethod
-    def do_adopt(
-        self, jobs: Sequence[Job], *, running: frozenset[Ref], cancelling: frozenset[Ref]
-    ) -> None: ...
-
-    @abstractmethod
-    def do_round(self) -> None:
-        """Look at everything that may be alive and tell what was seen."""
-
-    @abstractmethod
-    def pause(self) -> float:
-        """Seconds until the next round, if no order comes."""
 
     def do_close(self) -> None:
-        """Hang up; called from any thread, and more than once."""
         self.host.close()
