@@ -20,7 +20,7 @@ from .plan.compiled import compile_command, names_params_file, parameter_names
 from .plan.environ import OURS, variables_of
 from .plan.model import Plan, PlannedTask, Value
 from .plan.problems import PlanError, Problem
-from .plan.runnable import why_not_runnable_here
+from .plan.runnable import why_not_runnable
 from .plan.shell import Script, ShellProblem, Words
 from .plan.spelled import LONGEST_SPELLING
 from .plan.template import Placeholder, compile_text, pieces_of
@@ -266,7 +266,9 @@ class Renderer:
         script = self._script
         if script is None:
             if not self._words:
-                reason = why_not_runnable_here(self._plan) or "there is no command"
+                if self._plan.command is None and self._plan.dialect == "spawn":
+                    return ()  # an instance runs its `user_data`
+                reason = why_not_runnable(self._plan, ()) or "there is no command"
                 raise self._error("command", reason, "")
             return (*[fill(look) for fill in self._words], *extra)
         text = self._scripts.get(len(extra))

@@ -6,6 +6,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,12 +17,23 @@ from . import events as ev
 from .health import DEFAULT_RULES, HealthRules
 from .home import Home
 from .ids import sweep_id
+from .placement import needs_of
 from .plan.model import Plan
 from .provenance import write_provenance
 from .sources.registry import SourceSpec
 from .store import SweepStore
 from .sweep import Sweep
 
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a sweep may cost, in USD (0: no limit), and what is done when it is spent."""
+
+    usd: float = 0.0
+    action: ev.BudgetAction = "pause"
+
+
+NO_BUDGET = Budget()
 DEFAULT_OUTPUT = Path("sweeps") / "outputs"
 
 
@@ -33,6 +45,7 @@ def create_sweep(
     output_dir: Path | None = None,
     strategy: str = "round_robin",
     rules: HealthRules = DEFAULT_RULES,
+    budget: Budget = NO_BUDGET,
     config_text: bytes = b"",
     command_line: Sequence[str] = (),
     disk: Disk | None = None,
@@ -51,7 +64,7 @@ def create_sweep(
     home.create(config_text)
     write_provenance(layout.provenance, project, command_line or sys.argv)
     store = SweepStore.create(
-        root, plan, first_events(plan, specs, root.name, project, strategy, rules), disk, clock
+        root, plan, first_events(plan, specs, root.name, project, strategy, rules, budget), disk, clock
     )
     home.close()
     (index or SweepIndex()).put(entry_of(store.sweep, root))
@@ -65,8 +78,10 @@ def first_events(
     project: Path,
     strategy: str = "round_robin",
     rules: HealthRules = DEFAULT_RULES,
+    budget: Budget = NO_BUDGET,
 ) -> list[ev.Event]:
     """The events a new sweep begins with."""
+    needs, groups = needs_of(plan, specs)
     created = ev.SweepCreated(
         sweep_id=name,
         name=plan.name,
@@ -80,6 +95,10 @@ def first_events(
         strategy=strategy,
         grace=rules.grace,
         rules=rules.pairs(),
+        needs=needs,
+        groups=groups,
+        budget=budget.usd,
+        budget_action=budget.action,
     )
     return [created, *map(source_added, specs)]
 

@@ -42,6 +42,10 @@ def _word(value: Value) -> str:
     return word
 
 
+def _truth(value: Value) -> str:
+    return "true" if values.truth(value) else "false"
+
+
 def _host(value: Value) -> str:
     word = _word(value)
     if "@" in word or "," in word or "/" in word:
@@ -75,6 +79,28 @@ COST = Option("cost_per_hour", values.price, "USD per slot and hour")
 POLL = Option("poll_interval", _seconds, "time between two looks, as 5s")
 EXTRA = Option("extra", _lines, "further directives of the job script, as --exclusive")
 
+REGION = Option("region", _word, "AWS region")
+PROFILE = Option("profile", _word, "profile of ~/.aws/config", ("aws_profile",))
+BUCKET = Option("bucket", _word, "S3 bucket for logs and results; made by itself if left out")
+INSTANCE = (
+    Option("instance_type", values.text, "instance type, as t3.micro, c5.large|m5.large or c5.*"),
+    Option("ami", _word, "machine image; the newest Amazon Linux 2023 if left out", ("ami_id",)),
+    Option("key_name", values.text, "EC2 key pair, to log in", ("key_pair",)),
+    Option("iam_role", values.text, "instance profile"),
+    Option("iam_policy", _lines, "policies for the instances, as s3:FullAccess"),
+    Option("security_group", _lines, "security groups", ("security_groups",)),
+    Option("subnet", _lines, "subnets", ("subnet_id",)),
+    Option("az", _lines, "availability zones", ("availability_zone",)),
+    Option("disk_size", _number(1), "GiB of the root volume", ("volume_size",)),
+    Option("spot", _truth, "Spot instances"),
+    Option("spot_max_price", values.price, "USD per hour at most"),
+    Option("spot_fallback", _truth, "on-demand where there is no Spot capacity"),
+    Option("ttl", _seconds, "time after which an instance ends whatever it does, as 2h"),
+    Option("idle_timeout", _seconds, "time without work after which an instance ends, as 15m"),
+    Option("on_complete", _word, "terminate, stop or hibernate, when the task is done"),
+)
+
+CLOUD = (REGION, PROFILE, BUCKET, *INSTANCE, SSH_KEY, POLL)
 LOGIN = (HOST, USER, PORT, SSH_KEY)
 PLACE = (PROJECT_DIR, REMOTE_ROOT, MODULES, SETUP, CONDA_ENV, PYTHON, POLL, COST)
 JOB = (ACCOUNT, QOS, WALLTIME, CPUS, MEM, GPUS, EXTRA)

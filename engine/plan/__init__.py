@@ -6,7 +6,7 @@ from .durations import format_duration, parse_duration
 from .model import ArgsStyle, Dialect, Plan, PlannedTask, Retries, RetryKind, Value
 from .problems import PlanError, Problem
 from .read import count_tasks, plan_from_text, read_plan
-from .runnable import asks_for_ec2, why_not_runnable_here
+from .runnable import asks_for_ec2, why_not_runnable
 from .settings import Overrides
 from .store import plan_from_json, plan_to_json, task_from_json, task_to_json
 
@@ -31,5 +31,5 @@ __all__ = [
     "read_plan",
     "task_from_json",
     "task_to_json",
-    "why_not_runnable_here",
+    "why_not_runnable",
 ]

@@ -11,7 +11,7 @@ from .environ import NAME, OURS
 from .fields import launch_field
 from .model import Plan, PlannedTask, Value
 from .problems import Findings, Path, Problem, cut, did_you_mean, shown
-from .runnable import names_ec2
+from .runnable import asks_for_ec2, names_ec2
 from .settings import ARGS_STYLES, Overrides, Settings, is_sweep_name, sweep_name
 from .shell import ShellProblem
 from .template import OWN_PLACEHOLDERS, placeholders_of
@@ -115,7 +115,7 @@ def check_plan(
 
 def remark(plan: Plan, findings: Findings) -> None:
     """Note what a plan asks for that will not happen."""
-    if plan.command is None or names_ec2(plan):
+    if plan.command is None or names_ec2(plan) or (not plan.sources and asks_for_ec2(plan)):
         return
     fields: dict[str, None] = {}
     for task in plan.tasks:

@@ -1,10 +1,13 @@
-"""Whether a plan's tasks can be run by this version, and if not, why not and what to do, in words."""
+"""Whether a plan's tasks can be run by the sources that are chosen, and if not, why not and what to do, in words."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from .model import Plan
 
 _HOW = 'give one with --command "python train.py --lr {lr}", or write `command:` in the file'
+CLOUD = "ec2"
 
 
 def asks_for_ec2(plan: Plan) -> bool:
@@ -14,16 +17,11 @@ def asks_for_ec2(plan: Plan) -> bool:
 
 def names_ec2(plan: Plan) -> bool:
     """True if the plan's own sources include EC2."""
-    return any(source.strip().split(":")[0] == "ec2" for source in plan.sources)
+    return any(source.strip().split(":")[0] == CLOUD for source in plan.sources)
 
 
-def why_not_runnable_here(plan: Plan) -> str | None:
-    """The reason, for the user, why this version can launch no task of `plan`; None if it can."""
-    if names_ec2(plan):
-        return (
-            f"the sweep asks for EC2 (sources: {', '.join(plan.sources)}), which this version cannot launch; "
-            "to run its command on this machine instead, give --sources local"
-        )
+def why_not_runnable(plan: Plan, kinds: Collection[str]) -> str | None:
+    """The reason, for the user, why sources of these kinds can run no task of `plan`; None if they can."""
     if plan.command is not None:
         return None
     if plan.dialect == "mfcl":
@@ -31,19 +29,13 @@ def why_not_runnable_here(plan: Plan) -> str | None:
             "this is an MFCL grid, whose runs are started by torchrun; this version shows them but "
             'cannot start them. To run each with a command of your own, give --command "python train.py"'
         )
-    if asks_for_ec2(plan):
-        types = list(
-            dict.fromkeys(str(t.launch["instance_type"]) for t in plan.tasks if "instance_type" in t.launch)
-        )
-        shown = ", ".join(types[:3]) + (", …" if len(types) > 3 else "")
-        script = (
-            " Its `user_data` runs on instances only."
-            if any("user_data" in t.launch for t in plan.tasks)
-            else ""
-        )
+    if CLOUD in kinds:
+        if any("user_data" in task.launch or "ttl" in task.launch or "idle_timeout" in task.launch for task in plan.tasks):
+            return None
+        return f"there is no command and no `user_data` to run, and no `ttl` to end the instances; {_HOW}"
+    if any("user_data" in task.launch for task in plan.tasks):
         return (
-            f"the sweep asks for EC2 (instance_type: {shown}), which this version cannot launch, and has no "
-            f"command to run here.{script} To run it on this machine, give "
-            '--sources local --command "python train.py --lr {lr}"'
+            "the sweep's `user_data` runs on instances only: launch it with --sources ec2. To run a command on "
+            f'{", ".join(kinds) or "this machine"} instead, give --command "python train.py --lr {{lr}}"'
         )
     return f"there is no command to run; {_HOW}"

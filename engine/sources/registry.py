@@ -86,6 +86,11 @@ def cores() -> int:
 
 SSH_SLOTS = 4
 CLUSTER_SLOTS = 16
+CLOUD_SLOTS = 1000
+"""Instances at a time where nobody says: all at once, up to this."""
+CLOUD_GRACE = 6 * 3600.0
+"""Seconds AWS may be silent before tasks are launched anew: an API that does not answer, or credentials that have
+expired overnight, say nothing of instances that cost money and go on."""
 
 
 def _local(spec: SourceSpec, context: SourceContext) -> Source:
@@ -110,6 +115,14 @@ def _pbs(spec: SourceSpec, context: SourceContext) -> Source:
     from .pbs import PbsSource
 
     return PbsSource(spec, context)
+
+
+def _ec2(spec: SourceSpec, context: SourceContext) -> Source:
+    if not spec.options.get("region"):
+        raise SourceError(f"source {spec.name}: nobody has said in which region; write ec2:us-east-1")
+    from .ec2 import Ec2Source
+
+    return Ec2Source(spec, context)
 
 
 def _hpc(spec: SourceSpec, context: SourceContext) -> Source:
@@ -137,9 +150,12 @@ KINDS: dict[str, Kind] = {
         _hpc, "a cluster, Slurm or PBS, whichever is found", "name", queue=True, remote=True,
         options=(*opt.LOGIN, opt.PARTITION, *opt.JOB, *opt.PLACE), slots=lambda: CLUSTER_SLOTS,
     ),
+    "ec2": Kind(
+        _ec2, "instances of AWS EC2, one for each task", "name", cloud=True, grace=CLOUD_GRACE, options=opt.CLOUD,
+        slots=lambda: CLOUD_SLOTS,
+    ),
 }  # fmt: skip
 CLUSTERS = ("slurm", "pbs", "hpc")
-_LATER = {"ec2": "AWS EC2"}
 _NO_NAMES: Mapping[str, NamedSource] = {}
 
 
@@ -187,12 +203,16 @@ def _spec(written: Written, named: Mapping[str, NamedSource]) -> SourceSpec:
         kind = _agreed(written, entry)
     else:
         kind = written.head
+        if KINDS[kind].cloud and entry is None:
+            entry = named.get(kind)
         if kind in CLUSTERS:
             _require_no_slip(written, named)
             # What stands under the kind's own name holds for every cluster that has no entry of its own.
             entry = named.get(kind)
             kind = _agreed(written, entry) if entry is not None else kind
     options = dict(entry.options) if entry is not None else {}
+    if KINDS[kind].cloud and written.head in KINDS and written.name:
+        options["region"], name = written.name, f"{kind}-{written.name}"
     if KINDS[kind].form == "host":
         options.setdefault("host", name)
     if written.user:
@@ -229,10 +249,7 @@ def _require_no_slip(written: Written, named: Mapping[str, NamedSource]) -> None
 
 
 def _unknown(written: Written, named: Mapping[str, NamedSource]) -> str:
-    if written.head in _LATER:
-        kinds = ", ".join(KINDS)
-        return f'"{written.text}": {_LATER[written.head]} is not available in this version; there are {kinds}'
-    near = _nearest(written.head, [*KINDS, *_LATER, *named])
+    near = _nearest(written.head, [*KINDS, *named])
     names = f"the configuration names {', '.join(named)}" if named else "no configuration names any"
     return (
         f'"{written.text}" is not a source; {near}write it like local:4, ssh:host:8 or slurm:16, '

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...engine.config.load import ConfigError, load_config
 from ...engine.config.model import Config
 from ...engine.create import DEFAULT_OUTPUT
-from ...engine.plan import Overrides
+from ...engine.plan import Overrides, asks_for_ec2
 from ...engine.plan.model import Plan
 from ...engine.sources.registry import KINDS, SourceError, SourceSpec, parse_sources
 from .output import UserError, say
@@ -49,7 +49,9 @@ def chosen_sources(
         common["accept_new_host_key"] = "yes"
     if outputs is not None and outputs.resolve() != (config.project / DEFAULT_OUTPUT).resolve():
         common["sync_outputs"] = str(outputs.resolve())
-    return [_with(spec, common) if KINDS[spec.kind].remote else spec for spec in specs]
+    return [
+        _with(spec, common) if KINDS[spec.kind].remote or KINDS[spec.kind].cloud else spec for spec in specs
+    ]
 
 
 def _with(spec: SourceSpec, common: Mapping[str, str]) -> SourceSpec:
@@ -77,7 +79,7 @@ def with_defaults(plan: Plan, overrides: Overrides, config: Config) -> Plan:
         retries = replace(retries, max=defaults.retries)
     return replace(
         plan,
-        sources=plan.sources or defaults.sources,
+        sources=plan.sources or (("ec2",) if asks_for_ec2(plan) else defaults.sources),
         retries=retries,
         timeout=defaults.timeout if plan.timeout is None else plan.timeout,
         max_concurrent=defaults.max_concurrent if plan.max_concurrent is None else plan.max_concurrent,

@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
 
 from ...engine.command import missing_program
 from ...engine.plan import Overrides, PlanError, count_tasks, parse_duration, read_plan
 from ...engine.plan.model import Plan
-from ...engine.plan.runnable import why_not_runnable_here
+from ...engine.plan.runnable import why_not_runnable
 from .completion import complete_sources
 from .output import UserError, ask, data, data_json, is_terminal, say
 
 if TYPE_CHECKING:
     from ...engine.config.model import Config
+    from ...engine.events import BudgetAction
     from ...engine.sources.registry import SourceSpec
 
 ASK_ABOVE = 10_000
@@ -99,6 +100,29 @@ class Duration(click.ParamType[float]):
     is_flag=True,
     help="Trust SSH hosts that are not in known_hosts yet; a changed key is refused all the same.",
 )
+@click.option(
+    "--on-complete",
+    type=click.Choice(["terminate", "stop", "hibernate"]),
+    help="EC2: what becomes of an instance.",
+)
+@click.option(
+    "--ttl", metavar="TIME", help="EC2: end an instance after this time, whatever it does, e.g. 2h."
+)
+@click.option(
+    "--idle-timeout", metavar="TIME", help="EC2: end an instance that has done nothing for so long."
+)
+@click.option("--instance-type", metavar="TYPE", help='EC2: e.g. t3.micro, "c5.large|m5.large" or "c5.*".')
+@click.option("--region", metavar="REGION", help="EC2: run all tasks there.")
+@click.option("--spot/--no-spot", default=None, help="EC2: Spot instances.")
+@click.option(
+    "--budget", type=click.FloatRange(0.01), metavar="USD", help="Warn at 80 %, and stop launching at 100 %."
+)
+@click.option(
+    "--budget-action",
+    type=click.Choice(["pause", "terminate"]),
+    default="pause",
+    help="When the budget is spent: launch nothing new, or end what costs as well (default: pause).",
+)
 @click.option("--detach", is_flag=True, help="Start the sweep and return at once.")
 @click.option("--no-ui", is_flag=True, help="Run in this terminal without the UI.")
 @click.option("--json", "json_lines", is_flag=True, help="Print events as JSON lines (implies --no-ui).")
@@ -123,6 +147,14 @@ def launch(
     estimate_only: bool,
     no_verify_sync: bool,
     accept_new_host_key: bool,
+    on_complete: str | None,
+    ttl: str | None,
+    idle_timeout: str | None,
+    instance_type: str | None,
+    region: str | None,
+    spot: bool | None,
+    budget: float | None,
+    budget_action: str,
     detach: bool,
     no_ui: bool,
     json_lines: bool,
@@ -142,6 +174,7 @@ def launch(
       slurm[:NAME][:N]              a Slurm cluster, here or through a login node (N: 16)
       pbs[:NAME][:N]                a PBS cluster, likewise (N: 16)
       hpc[:NAME][:N]                a cluster, Slurm or PBS, whichever is found (N: 16)
+      ec2[:REGION][:N]              AWS EC2, an instance for each task (N: all); without REGION, where the file says
       NAME[:N]                      one that spawn.yaml names; `spawn-tui sources` lists them
 
     In a terminal the UI opens; leaving it leaves the sweep running. `--no-ui` runs it right here: Ctrl-C once stops
@@ -167,8 +200,9 @@ def launch(
     if count_only:
         data(str(_read(lambda: count_tasks(path, overrides))))
         return 0
+    from .cloud import estimated, remarks, with_cloud
     from .configured import chosen_sources, configuration, source_check, with_defaults
-    from .preview import dry_run_of, estimate_of
+    from .preview import dry_run_of
 
     config = configuration()
     plan = _read(lambda: read_plan(path, overrides=overrides, check_source=source_check(config)))
@@ -177,19 +211,26 @@ def launch(
     specs = chosen_sources(
         plan.sources, config, verify=not no_verify_sync, accept_new_host_key=accept_new_host_key, outputs=output_dir
     )  # fmt: skip
+    wishes = {
+        "on_complete": on_complete, "ttl": ttl, "idle_timeout": idle_timeout, "instance_type": instance_type,
+        "region": region, "spot": spot,
+    }  # fmt: skip
+    plan, specs = with_cloud(
+        plan, specs, {name: value for name, value in wishes.items() if value is not None}
+    )
     missing = None
     if any(spec.kind == "local" for spec in specs):
         missing = missing_program(plan, str(config.project), os.environ.get("PATH", ""))
-    for warning in (*plan.warnings, *([missing] if missing else [])):
+    for warning in (*plan.warnings, *([missing] if missing else []), *remarks(plan, specs)):
         say(f"spawn-tui: warning: {warning}")
     strategy = strategy or config.defaults.strategy or "round_robin"
     if dry_run:
         return dry_run_of(plan, specs, config.project, strategy)
     if estimate_only:
-        return estimate_of(plan, specs)
+        return estimated(plan, specs, as_json=json_lines, budget=budget or 0.0)
     root = create(
         plan, specs, path=path, strategy=strategy, output_dir=output_dir, config=config,
-        project=config.project, yes=yes,
+        project=config.project, budget=budget, budget_action=budget_action, yes=yes,
     )  # fmt: skip
     options = ctx.obj
     return start(
@@ -217,16 +258,19 @@ def create(
     output_dir: Path | None = None,
     project: Path | None = None,
     config: Config | None = None,
+    budget: float | None = None,
+    budget_action: str = "pause",
     yes: bool = False,
 ) -> Path:
     """Check that the plan can run, find out what `hpc` is, and write the sweep's directory. Raises `UserError`."""
     from ...engine.command import Renderer
-    from ...engine.create import create_sweep
+    from ...engine.create import Budget, create_sweep
     from ...engine.health import HealthRules
+    from .cloud import check_clouds
     from .configured import prepared
     from .find import all_entries
 
-    reason = why_not_runnable_here(plan)
+    reason = why_not_runnable(plan, [spec.kind for spec in specs])
     if reason:
         raise UserError(reason)
     project = project or Path.cwd()
@@ -239,6 +283,7 @@ def create(
     if len(plan.tasks) > ASK_ABOVE and not ask(f"Launch {len(plan.tasks)} tasks?", assume_yes=yes):
         raise UserError("nothing was launched", status=3)
     specs = prepared(specs, project)
+    check_clouds(plan, specs)
     try:
         return create_sweep(
             plan,
@@ -246,6 +291,7 @@ def create(
             project=project,
             output_dir=output_dir,
             strategy=strategy,
+            budget=Budget(budget or 0.0, cast("BudgetAction", budget_action)),
             rules=config.health.rules() if config is not None else HealthRules(),
             config_text=path.read_bytes(),
         )

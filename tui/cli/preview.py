@@ -11,7 +11,7 @@ from ...engine.create import DEFAULT_OUTPUT, first_events
 from ...engine.ids import task_name
 from ...engine.plan import PlanError
 from ...engine.plan.model import Plan
-from ...engine.plan.runnable import why_not_runnable_here
+from ...engine.plan.runnable import why_not_runnable
 from ...engine.plan.values import text_of
 from ...engine.sources.registry import SourceSpec
 from ...engine.sweep import Sweep
@@ -52,7 +52,7 @@ def dry_run_of(plan: Plan, specs: Sequence[SourceSpec], project: Path, strategy:
         for index, task in enumerate(plan.tasks)
     ]
     print_table(header, rows)
-    reason = why_not_runnable_here(plan)
+    reason = why_not_runnable(plan, [spec.kind for spec in specs])
     if reason:
         say(f"\nThis sweep could not be launched here: {reason}")
     where = ", ".join(f"{spec.name} ({spec.slots} at a time)" for spec in specs)
@@ -62,6 +62,9 @@ def dry_run_of(plan: Plan, specs: Sequence[SourceSpec], project: Path, strategy:
         first = forecast(Sweep(), first_events(plan, specs, "dry-run", project, strategy))
         of = f" of the first {MOST} tasks" if len(plan.tasks) > MOST else ""
         say(f"Share by {strategy}{of}, if all take equally long: {share_of(first)}")
+    if plan.command is None and not reason:
+        say("Each runs its `user_data` on an instance of its own.")
+        return 0
     say("The first would run:")
     try:
         renderer = Renderer(plan, sweep_id="SWEEP", project_dir=str(project), base_env=os.environ)

@@ -1,0 +1,245 @@
+"""From attempts to instances: what must be in place, the request that is written down, and the answer to it.
+
+One group of attempts with equal wishes is one call: RunInstances gives each instance its place in the launch
+(AmiLaunchIndex), and the pack in the bucket says what is done at each place. All of this runs in threads of a pool;
+what it comes to is handed back and decides nothing.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ...state.disk import DIR_MODE
+from ..aws.bootstrap import user_data
+from ..aws.bucket import SweepBucket
+from ..aws.check import resolved
+from ..aws.cloud import Cloud
+from ..aws.errors import TEMPORARY, AwsError
+from ..aws.images import image_for
+from ..aws.launch_request import Variant, build_request, own_tags, token_of, variants
+from ..aws.launches import LaunchAnswer, LaunchRequest, LaunchStore, send
+from ..aws.model import InstanceSpec
+from ..aws.pacing import Pacer
+from ..aws.pack import ATTEMPTS_THERE, PREVIOUS_THERE, PROJECT_THERE, PackedAttempt, PackSettings, build_pack
+from ..aws.project_upload import pack_project
+from ..aws.roles import ensure_profile, profile_of
+from ..aws.spec_values import SpecError
+from ..plan.problems import PlanError
+from ..project.files import ProjectError, ProjectRules
+from ..project.project import Project
+from .base import Job, SourceContext
+from .place import attempt_name
+
+DISK = 8
+"""GiB of a root volume of which nobody says how large it is."""
+GROUP = 50
+"""Instances of one call, at most."""
+WAIT = """#!/bin/sh
+# There is nothing to run: the instance is somebody's to use until its time is over, or `spored complete`.
+while :; do sleep 3600; done
+"""
+SEND_LIMIT = 180.0
+"""Seconds a launch may be repeated before somebody is told that it does not go."""
+
+
+@dataclass(slots=True)
+class Group:
+    """Attempts that one call launches: their specs are equal. `number`: which of the batch's calls it is."""
+
+    batch: str
+    spec: InstanceSpec
+    jobs: list[Job]
+    tried: list[Variant] = field(default_factory=list[Variant])
+    variant: Variant | None = None
+    """What is tried now; None: the first of what the spec allows."""
+    request: LaunchRequest | None = None
+    """As it was written down, once it was: nobody knows what came of it, and it is sent again."""
+    behind: list[Job] = field(default_factory=list[Job])
+    """Jobs that are launched only if these could be (a quota is felt for by halves)."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a group. Neither `answer` nor `error`: nothing was left to launch."""
+
+    group: Group
+    answer: LaunchAnswer | None = None
+    error: AwsError | None = None
+    hopeless: list[tuple[Job, str]] = field(default_factory=list[tuple[Job, str]])
+    """Jobs that cannot be launched as they are, and why."""
+
+
+class Launcher:
+    """Launches groups for one source; safe in many threads."""
+
+    def __init__(
+        self,
+        name: str,
+        options: Mapping[str, str],
+        context: SourceContext,
+        cloud: Cloud,
+        bucket: SweepBucket,
+        pacer: Pacer,
+        store: LaunchStore,
+    ) -> None:
+        self._name, self._options, self._context = name, options, context
+        self._cloud, self._bucket, self._pacer, self._store = cloud, bucket, pacer, store
+        self._lock = threading.Lock()
+        self._numbers: dict[str, int] = {}
+        self._known: dict[InstanceSpec, InstanceSpec] = {}
+        self._project: tuple[str, str] | None = None
+        self._owner = ""
+        for request, _ in store.open():
+            self._numbers[request.batch] = max(self._numbers.get(request.batch, 0), request.try_number)
+
+    def launch(self, group: Group) -> Outcome:
+        """Ask for these instances. Raises nothing of AWS: that is part of the outcome."""
+        outcome = Outcome(group)
+        try:
+            if group.request is None:
+                self._prepare(group, outcome)
+            if group.request is not None:
+                outcome.answer = send(group.request, self._cloud, group.spec.region, self._pacer, SEND_LIMIT)
+                self._store.answer(group.request.token, outcome.answer)
+        except AwsError as error:
+            if error.kind in TEMPORARY or group.request is not None:
+                outcome.error = error
+            else:
+                # Nothing was asked for yet: it is as good as the answer to the launch.
+                outcome.answer = LaunchAnswer((), error.kind, error.code, error.words, time.time())
+        return outcome
+
+    def _prepare(self, group: Group, outcome: Outcome) -> None:
+        """Write the request down, with everything it needs in place."""
+        try:
+            spec = group.spec = self._resolved(group.spec)
+        except SpecError as error:
+            outcome.hopeless += [(job, str(error)) for job in group.jobs]
+            return
+        group.variant = group.variant or variants(spec)[0]
+        packed = self._packed(group, outcome)
+        if not packed:
+            return
+        image = image_for(spec, group.variant.type, self._cloud)
+        profile = self._profile(spec)
+        token = self._token(group.batch)
+        number = self._numbers[group.batch]
+        try:
+            project = self._project_there() if any(attempt.argv for attempt in packed) else ("", "")
+        except ProjectError as error:
+            outcome.hopeless += [(job, str(error)) for job in group.jobs]
+            return
+        settings = PackSettings(
+            spec.ttl, spec.idle_timeout, spec.on_complete, spec.completion_delay, *project
+        )
+        content = build_pack(packed, settings, self._context.layout.runner.read_bytes())
+        url, sha = self._bucket.put_pack(token, content)
+        try:
+            script = user_data(
+                sweep_id=self._context.sweep_id, token=token, region=self._bucket.region,
+                endpoint=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", ""),
+                bucket=self._bucket.name, prefix=f"sweeps/{self._context.sweep_id}", pack_url=url, pack_sha256=sha,
+                upload=self._bucket.grant(bool(spec.iam_policy)), ttl=spec.ttl,
+                attempts=[attempt.name for attempt in packed],
+            )  # fmt: skip
+            arguments = build_request(
+                # Said outright, so that what is written down is what will be paid for.
+                replace(spec, disk_size=spec.disk_size or image.root_gib or DISK), type=group.variant.type, market=group.variant.market, zone=group.variant.zone,
+                ami=image.id, root_device=image.root_device, profile=profile,
+                attempts=[(job.ref.task, job.ref.attempt) for job in group.jobs], token=token, user_data=script,
+                tags=self._tags(),
+            )  # fmt: skip
+        except ValueError as error:
+            outcome.hopeless += [(job, str(error)) for job in group.jobs]
+            group.jobs.clear()
+            return
+        request = LaunchRequest(
+            token, self._name, group.batch, tuple((job.ref.task, job.ref.attempt) for job in group.jobs),
+            arguments, time.time(), number, group.variant.market, group.variant.type,
+        )  # fmt: skip
+        self._store.write(request)
+        group.request = request
+
+    def _resolved(self, spec: InstanceSpec) -> InstanceSpec:
+        """With types for patterns and ids for names; asked once for each spec. Raises `SpecError`."""
+        with self._lock:
+            if spec not in self._known:
+                self._known[spec] = resolved(spec, self._cloud)
+            return self._known[spec]
+
+    def _packed(self, group: Group, outcome: Outcome) -> list[PackedAttempt]:
+        packed: list[PackedAttempt] = []
+        kept: list[Job] = []
+        for job in group.jobs:
+            name = attempt_name(job.ref)
+            previous: tuple[tuple[str, str], ...] = ()
+            if job.previous_source == self._name:
+                before = attempt_name(job.ref._replace(attempt=job.ref.attempt - 1))
+                previous = self._bucket.presigned(before)
+            try:
+                call = job.render(
+                    task_dir=f"{ATTEMPTS_THERE}/{name}", project=PROJECT_THERE,
+                    previous_dir=PREVIOUS_THERE if previous else None,
+                )  # fmt: skip
+            except PlanError as error:
+                outcome.hopeless.append((job, str(error)))
+                continue
+            script = group.spec.user_data
+            if not (script or call.argv):
+                script = WAIT
+            files = {path: text.encode(errors="surrogateescape") for path, text in call.files.items()}
+            packed.append(
+                PackedAttempt(
+                    name, call.argv, call.env, files, script, job.timeout, previous,
+                    workdir=call.workdir,
+                )
+            )  # fmt: skip
+            kept.append(job)
+        group.jobs = kept
+        return packed
+
+    def _profile(self, spec: InstanceSpec) -> str:
+        if spec.iam_policy:
+            return ensure_profile(self._cloud, spec.iam_policy, self._bucket.name)
+        return profile_of(spec.iam_role, self._cloud) if spec.iam_role else ""
+
+    def _project_there(self) -> tuple[str, str]:
+        """URL and checksum of the project, which is uploaded once. Raises `ProjectError`."""
+        with self._lock:
+            if self._project is None:
+                rules = ProjectRules.of_options(self._options)
+                archive = self._context.layout.root / "ec2" / f"{self._name}.project.tar.gz"
+                archive.parent.mkdir(mode=DIR_MODE, exist_ok=True)
+                packed = pack_project(Project(self._context.project, rules), archive)
+                try:
+                    url = self._bucket.put_project(packed.sha256, packed.path)
+                finally:
+                    archive.unlink()
+                self._project = (url, packed.sha256)
+            return self._project
+
+    def _token(self, batch: str) -> str:
+        with self._lock:
+            number = self._numbers[batch] = self._numbers.get(batch, 0) + 1
+        return token_of(self._context.sweep_id, self._name, batch, number)
+
+    def _tags(self) -> dict[str, str]:
+        if not self._owner:
+            arn = self._cloud.caller()[1]
+            self._owner = arn.rpartition("/")[2] or getpass.getuser()
+        context = self._context
+        return own_tags(
+            sweep_id=context.sweep_id, sweep_name=context.sweep_name, source=self._name, owner=self._owner,
+            project=context.project.name,
+        )  # fmt: skip
+
+
+def split(jobs: Sequence[Job], size: int = GROUP) -> list[list[Job]]:
+    """Groups of at most `size`, as even as can be."""
+    count = -(-len(jobs) // size)
+    return [list(jobs[n * len(jobs) // count : (n + 1) * len(jobs) // count]) for n in range(count)]
