@@ -87,6 +87,8 @@ class End:
     """The task is not to blame: it is tried again elsewhere, and this was no try of its own."""
     given_up: bool = False
     """Nobody saw this end; the attempt may still be alive, and even complete."""
+    rate: float | None = None
+    """What it cost, in USD per hour, if it was never seen running."""
     final: bool = False
     """It is of no use to try it again as it is (an instance type that does not exist)."""
 

@@ -44,6 +44,8 @@ class SawEnd:
     stopped: bool = False
     started_at: float | None = None
     ended_at: float | None = None
+    rate: float | None = None
+    """USD per hour of what it ran on, where the source knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,5 +388,5 @@ def _end_of(sweep: Sweep, seen: SawEnd | SawNothing | SawWithdrawn) -> ev.End:
     lost = kind in ("source_lost", "spot_interrupted") and source is not None and source.kind != "local"
     return ev.End(
         seen.task, seen.attempt, state, kind, seen.exit_code, seen.signal, seen.message, seen.started_at, seen.ended_at,
-        source_fault=lost,
+        source_fault=lost, rate=seen.rate,
     )  # fmt: skip

@@ -316,12 +316,12 @@ class SourceState:
         elif self.kind in PRICED:
             self.unpriced += 1
 
-    def settle(self, rate: float | None, start: float, end: float) -> None:
-        """Such an attempt has ended."""
+    def settle(self, rate: float | None, start: float, usd: float | None) -> None:
+        """Such an attempt has ended, and has cost `usd`."""
         if rate is not None:
             self.rate -= rate
             self.rate_starts -= rate * start
-            self.spent += rate * max(0.0, end - start) / 3600
+            self.spent += usd or 0.0
         if not self.active:
             self.rate = self.rate_starts = 0.0  # what rounding has left
 

@@ -87,12 +87,12 @@ def ended(sweep: Sweep, at: float, end: ev.End) -> None:
         seconds = max(0.0, attempt.ended_at - attempt.started_at)
     source = source_of(sweep, attempt.source)
     source.release(end.task, attempt.batch)
-    if begun is not None:
-        source.settle(attempt.rate, begun, attempt.ended_at)
-    elif attempt.started_at is not None and source.price is not None:
-        attempt.rate = source.price  # it came and went between two looks
+    if begun is None and attempt.started_at is not None:
+        # It came and went between two looks.
+        attempt.rate = source.price if end.rate is None else end.rate
         source.charge(attempt.rate, attempt.started_at)
-        source.settle(attempt.rate, attempt.started_at, attempt.ended_at)
+    if attempt.started_at is not None:
+        source.settle(attempt.rate, attempt.started_at if begun is None else begun, attempt_cost(attempt))
     source.ended(end.task, end, seconds, at)
     source.busy_seconds += seconds or 0.0
     if end.given_up:
@@ -173,11 +173,13 @@ def recovered(sweep: Sweep, at: float, end: ev.End) -> None:
     attempt = task.attempts[end.attempt - 1]
     source = source_of(sweep, attempt.source)
     source.busy_seconds -= _seconds(attempt)
+    source.spent -= attempt_cost(attempt) or 0.0
     attempt.state, attempt.kind, attempt.message = TaskState.COMPLETED, None, end.message
     attempt.exit_code, attempt.signal = end.exit_code, end.signal
     attempt.started_at = end.started_at if end.started_at is not None else attempt.started_at
     attempt.ended_at = end.ended_at if end.ended_at is not None else at
     source.busy_seconds += _seconds(attempt)
+    source.spent += attempt_cost(attempt) or 0.0
     source.failed -= 1
     source.completed += 1
     del sweep.given_up[end.task, end.attempt]
@@ -223,6 +225,11 @@ def brought_home(sweep: Sweep, brought: ev.Brought) -> None:
         sweep.left_behind[key] = brought.problem
     else:
         sweep.left_behind.pop(key, None)
+
+
+def attempt_cost(attempt: Attempt) -> float | None:
+    """USD that an attempt which has ended has cost; None if nobody knows its price."""
+    return None if attempt.rate is None else attempt.rate * _seconds(attempt) / 3600
 
 
 def _seconds(attempt: Attempt) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import heapq
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from ..engine import events as ev
+from ..engine.cost import cost_words
 from ..engine.sweep import ACTIVE, Attempt, Sweep, Task, TaskState
 from ..engine.viewer import Viewer
 from ..state.lock import read_holder
@@ -55,7 +57,7 @@ def attempt_rows(sweep: Sweep, index: int) -> tuple[AttemptRow, ...]:
     return tuple(
         AttemptRow(
             a.number, a.source, a.state.value, a.kind or "", a.exit_code, a.signal, a.message, a.started_at,
-            a.ended_at, (index, a.number) in sweep.given_up, a is task.attempt,
+            a.ended_at, (index, a.number) in sweep.given_up, a is task.attempt, a.handle, a.rate,
         )
         for a in task.attempts
     )  # fmt: skip
@@ -101,6 +103,8 @@ def facts(viewer: Viewer, status: str, beside: Beside, due_at: float | None) -> 
         note=sweep.notes[-1][1] if sweep.notes else "",
         paused=sweep.paused,
         uncollected=len(sweep.uncollected),
+        cost=cost_words(sweep, max(sweep.updated_at, time.time()), " · "),
+        costs_more=any(source.rate > 0 for source in sweep.sources.values()),
     )  # fmt: skip
 
 

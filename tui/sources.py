@@ -5,6 +5,7 @@ Pure, as `view`. The same words serve the screen, `status` and the lines of `--n
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -64,6 +65,11 @@ class SourceRow(NamedTuple):
     recent_ends: tuple[float, ...] = ()
     """Times of the latest ends there, oldest first."""
     options: tuple[tuple[str, str], ...] = ()
+    room: int = 0
+    room_reason: str = ""
+    """How many attempts it has room for, whatever its slots, and why; 0: for as many as it has slots."""
+    cost: str = ""
+    """What its attempts have cost, in words; empty if nothing is known to cost anything."""
 
     @property
     def health(self) -> Health:
@@ -109,7 +115,17 @@ def source_row(source: SourceState, unknown: int = 0, ends: Iterable[float] = ()
         source.disabled_since, source.disabled_reason, source.disabled_for_good, source.probe_at, source.probing,
         source.strikes, source.strike_reason, source.level, source.cpu, source.memory, source.disk, source.per_core,
         source.queue_words, source.health_at, source.mean_seconds, tuple(ends), source.options,
+        source.room, source.room_reason, _cost(source),
     )  # fmt: skip
+
+
+def _cost(source: SourceState) -> str:
+    """As it is when the row is made."""
+    if not (source.spent or source.rate or source.unpriced):
+        return ""
+    from ..engine.cost import in_words, source_cost
+
+    return in_words(source_cost(source, time.time()))
 
 
 # --- words ------------------------------------------------------------------------------------------------
@@ -174,6 +190,8 @@ def prospect(source: SourceRow, now: float) -> str:
             return f"It gets no new tasks; what it holds ({source.held:,}) goes on to its end."
         case "removed":
             return "It gets no new tasks."
+        case _ if source.room:
+            return f"It has room for {source.room:,} now: {fmt.clean(source.room_reason)}"
         case _ if source.strikes:
             why = fmt.clean(source.strike_reason)
             return f"{fmt.plural(source.strikes, 'failure')} in a row to reach it or to launch there: {why}"

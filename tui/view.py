@@ -102,6 +102,10 @@ class AttemptRow(NamedTuple):
     """Given up, and never heard of again: it may be alive somewhere."""
     counts: bool = False
     """Whether the task's outcome is this one's."""
+    handle: str = ""
+    """Its name at its source: an instance, a job, a process."""
+    rate: float | None = None
+    """USD per hour, where it is known."""
 
 
 class Failure(NamedTuple):
@@ -164,6 +168,10 @@ class Facts(NamedTuple):
     """No new launches, whatever the status says (an interrupted sweep may be paused too)."""
     uncollected: int = 0
     """Attempts that ended on other machines and whose files are not home yet."""
+    cost: str = ""
+    """What it costs, in words: `current $1.20 · projected $4.90 of $25 budget`; empty if nothing does."""
+    costs_more: bool = False
+    """Whether the cost grows: something runs that has a price."""
 
     @property
     def done(self) -> int:

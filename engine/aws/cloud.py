@@ -69,6 +69,12 @@ class Cloud:
         )  # botocore keeps it private, and tells nobody else
         return None if expiry is None else float(expiry.timestamp())
 
+    def renew(self) -> None:
+        """Read the credentials anew: somebody may have logged in again meanwhile."""
+        with self._lock:
+            self._session = None
+            self._clients.clear()
+
     def caller(self) -> tuple[str, str]:
         """The account's number and the ARN of who asks. Raises `AwsError`."""
         if self._caller is None:
@@ -101,7 +107,7 @@ def asked(operation: str = "") -> Generator[None, None, None]:
 def pages(client: Any, operation: str, key: str, **request: Any) -> list[Any]:
     """All items under `key` over all pages of a paginated operation. Raises `AwsError`."""
     out: list[Any] = []
-    with asked(operation):
+    with asked(operation.title().replace("_", "")):
         for page in client.get_paginator(operation).paginate(**request):
             out += page.get(key, [])
     return out

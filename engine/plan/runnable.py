@@ -30,7 +30,10 @@ def why_not_runnable(plan: Plan, kinds: Collection[str]) -> str | None:
             'cannot start them. To run each with a command of your own, give --command "python train.py"'
         )
     if CLOUD in kinds:
-        if any("user_data" in task.launch or "ttl" in task.launch or "idle_timeout" in task.launch for task in plan.tasks):
+        if any(
+            "user_data" in task.launch or "ttl" in task.launch or "idle_timeout" in task.launch
+            for task in plan.tasks
+        ):
             return None
         return f"there is no command and no `user_data` to run, and no `ttl` to end the instances; {_HOW}"
     if any("user_data" in task.launch for task in plan.tasks):

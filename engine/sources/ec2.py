@@ -9,7 +9,7 @@ seen, nothing has ended.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from ...state.disk import LocalDisk
-from ..aws.bucket import SweepBucket
+from ..aws.bucket import Call, SweepBucket
 from ..aws.cloud import Cloud
 from ..aws.errors import TEMPORARY, AwsError, Trouble
 from ..aws.fleet import GONE, Fleet
@@ -40,6 +40,7 @@ from .threaded import ThreadedSource
 
 T = TypeVar("T")
 
+SETTLED = frozenset({"terminated", "stopped"})
 POLL = 10.0
 """Seconds between two looks, unless the config says `poll_interval`."""
 QUICK, QUICK_FOR = 2.0, 30.0
@@ -118,7 +119,7 @@ class Ec2Source(ThreadedSource):
         )
         self._store = LaunchStore(context.layout.root / "ec2" / self.name, LocalDisk())
         self._launcher: Launcher | None = None
-        self._price = price or _price_of(self._cloud)
+        self._price = price or _price_of(self._cloud, self._paced)
         self._defaults = SpecDefaults.of(options, {})
         self._poll = float(options.get("poll_interval") or POLL)
         self._live: dict[Ref, _Live] = {}
@@ -141,6 +142,7 @@ class Ec2Source(ThreadedSource):
     # --- orders --------------------------------------------------------------------------------------------------
 
     def do_connect(self) -> None:
+        self._cloud.renew()
         with _talking(self.name):
             self._cloud.caller()
             self._bucket.ensure()
@@ -229,18 +231,9 @@ class Ec2Source(ThreadedSource):
         return Group(request.batch, spec, mine, variant=request.variant, request=request)
 
     def do_cancel(self, attempts: Sequence[Ref], *, force: bool) -> None:
-        lives = [self._live[ref] for ref in attempts if ref in self._live]
-        parked = {id(group) for group in self._groups}
-        for live in lives:
-            live.stopping = True
-            group = live.group
-            if group is not None and (id(group) in parked or live.job in group.behind):
-                # Not asked for yet, and now never.
-                for jobs in (group.jobs, group.behind):
-                    if live.job in jobs:
-                        jobs.remove(live.job)
-                self._forget(live, SawNothing(*live.job.ref, "cancelled before it was launched"))
-        self._groups = [group for group in self._groups if group.jobs]
+        for ref in attempts:
+            if ref in self._live:
+                self._live[ref].stopping = True
         self._hurry()
 
     # --- launching -----------------------------------------------------------------------------------------------
@@ -249,6 +242,7 @@ class Ec2Source(ThreadedSource):
         """Hand what is due to the pool."""
         assert self._launcher is not None, "nothing is launched before AWS has answered"
         now = time.monotonic()
+        self._drop_unwanted()
         due = [group for at, group in self._unsure if at <= now]
         self._unsure = [(at, group) for at, group in self._unsure if at > now]
         room = PARALLEL - len(self._sending) - len(due)
@@ -257,6 +251,19 @@ class Ec2Source(ThreadedSource):
             future = self._pool.submit(self._launcher.launch, group)
             self._sending[future] = group
             future.add_done_callback(lambda _: self._stir.set())
+
+    def _drop_unwanted(self) -> None:
+        """What was cancelled before it was asked for never will be."""
+        for group in self._groups:
+            for jobs in (group.jobs, group.behind):
+                for job in [job for job in jobs if self._live[job.ref].stopping]:
+                    jobs.remove(job)
+                    self._forget(
+                        self._live[job.ref], SawNothing(*job.ref, "cancelled before it was launched")
+                    )
+            if not group.jobs:
+                group.jobs, group.behind = group.behind, []
+        self._groups = [group for group in self._groups if group.jobs]
 
     def _receive(self) -> None:
         """What has come of launches."""
@@ -383,13 +390,23 @@ class Ec2Source(ThreadedSource):
                 return
             instances = {instance.id: instance for instance in self._fleet.instances(self.context.sweep_id)}
             now = time.monotonic()
-            for live in [live for live in self._live.values() if live.instance]:
-                self._judge(live, instances.get(live.instance), now)
+            lives = [live for live in self._live.values() if live.instance]
+            reports = self._reports(lives, instances)
+            for live in lives:
+                self._judge(live, instances.get(live.instance), reports, now)
             self._end(instances, now)
             self._label()
             self._fresh = False
 
-    def _judge(self, live: _Live, instance: Instance | None, now: float) -> None:
+    def _reports(self, lives: Sequence[_Live], instances: Mapping[str, Instance]) -> dict[str, Report]:
+        """What those have left whose instance is over, by the attempt's name."""
+        names = [live.name for live in lives if _is_over(live, instances.get(live.instance))]
+        found = zip(names, self._pool.map(self._bucket.report, names), strict=True)
+        return {name: report for name, report in found if report is not None}
+
+    def _judge(
+        self, live: _Live, instance: Instance | None, reports: Mapping[str, Report], now: float
+    ) -> None:
         """What a look says of one attempt."""
         if instance is None:
             self._missed(live, now)
@@ -398,13 +415,13 @@ class Ec2Source(ThreadedSource):
         if instance.state in ALIVE:
             self._at_work(live, instance, now)
             return
-        report = self._bucket.report(live.name)
-        settled = instance.state in ("terminated", "stopped")
-        if live.stopping and not settled:
-            return  # cancelled means that nothing is left
+        if not _is_over(live, instance):
+            return
+        report = reports.get(live.name)
+        settled = instance.state in SETTLED
         if report is not None:
-            end = self._reported(live, report)
-            self._ended(live, replace(end, started_at=end.started_at or instance.launched_at))
+            # Paid for from the launch on, whatever was done when.
+            self._ended(live, replace(self._reported(live, report), started_at=instance.launched_at))
         elif settled:
             self._ended(live, unreported(live.job.ref, instance, stopped=live.stopping))
 
@@ -449,7 +466,8 @@ class Ec2Source(ThreadedSource):
             return
         found = self._fleet.by_ids([live.instance])
         if found:
-            self._judge(live, found[0], now)
+            known = {found[0].id: found[0]}
+            self._judge(live, found[0], self._reports([live], known), now)
             return
         report = self._bucket.report(live.name)
         if report is not None:
@@ -469,7 +487,7 @@ class Ec2Source(ThreadedSource):
     def _ended(self, live: _Live, end: SawEnd) -> None:
         how = live.spec.on_complete if live.spec is not None else "terminate"
         self._over.setdefault(live.instance, (time.monotonic(), "terminate" if live.stopping else how))
-        self._forget(live, end)
+        self._forget(live, replace(end, rate=live.rate))
 
     def _forget(self, live: _Live, seen: SawEnd | SawNothing) -> None:
         self._live.pop(live.job.ref, None)
@@ -552,6 +570,13 @@ def replace_jobs(group: Group, jobs: list[Job]) -> Group:
     return Group(group.batch, group.spec, jobs, group.tried, group.variant)
 
 
+def _is_over(live: _Live, instance: Instance | None) -> bool:
+    """Whether nothing of it is at work any more. What was cancelled has to be gone, not on its way."""
+    if instance is None or instance.state in ALIVE:
+        return False
+    return not live.stopping or instance.state in SETTLED
+
+
 def _only_waits(live: _Live) -> bool:
     """Whether its instance had nothing to run."""
     if live.spec is None or live.spec.user_data:
@@ -569,8 +594,8 @@ def _keep(path: Path, text: str) -> None:
     path.write_text(text, errors="replace")
 
 
-def _price_of(cloud: Cloud) -> GetPrice:
-    prices = Prices(cloud)
+def _price_of(cloud: Cloud, call: Call) -> GetPrice:
+    prices = Prices(cloud, call=call)
 
     def price(region: str, instance_type: str, market: Market) -> float | None:
         found = prices.price(region, instance_type, market)

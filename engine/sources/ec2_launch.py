@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from ...state.disk import DIR_MODE
 from ..aws.bootstrap import user_data
@@ -26,7 +27,7 @@ from ..aws.launches import LaunchAnswer, LaunchRequest, LaunchStore, send
 from ..aws.model import InstanceSpec
 from ..aws.pacing import Pacer
 from ..aws.pack import ATTEMPTS_THERE, PREVIOUS_THERE, PROJECT_THERE, PackedAttempt, PackSettings, build_pack
-from ..aws.project_upload import pack_project
+from ..aws.project_upload import PackedProject, pack_project
 from ..aws.roles import ensure_profile, profile_of
 from ..aws.spec_values import SpecError
 from ..plan.problems import PlanError
@@ -35,6 +36,8 @@ from ..project.project import Project
 from .base import Job, SourceContext
 from .place import attempt_name
 
+PACKINGS, SETTLE = 3, 1.0
+"""How often a project is packed in which files change meanwhile, and seconds in between."""
 DISK = 8
 """GiB of a root volume of which nobody says how large it is."""
 GROUP = 50
@@ -147,12 +150,12 @@ class Launcher:
                 upload=self._bucket.grant(bool(spec.iam_policy)), ttl=spec.ttl,
                 attempts=[attempt.name for attempt in packed],
             )  # fmt: skip
+            # The size is said outright, so that what is written down is what will be paid for.
+            sized = replace(spec, disk_size=spec.disk_size or image.root_gib or DISK)
             arguments = build_request(
-                # Said outright, so that what is written down is what will be paid for.
-                replace(spec, disk_size=spec.disk_size or image.root_gib or DISK), type=group.variant.type, market=group.variant.market, zone=group.variant.zone,
-                ami=image.id, root_device=image.root_device, profile=profile,
-                attempts=[(job.ref.task, job.ref.attempt) for job in group.jobs], token=token, user_data=script,
-                tags=self._tags(),
+                sized, type=group.variant.type, market=group.variant.market, zone=group.variant.zone, ami=image.id,
+                root_device=image.root_device, profile=profile, token=token, user_data=script, tags=self._tags(),
+                attempts=[(job.ref.task, job.ref.attempt) for job in group.jobs],
             )  # fmt: skip
         except ValueError as error:
             outcome.hopeless += [(job, str(error)) for job in group.jobs]
@@ -215,13 +218,22 @@ class Launcher:
                 rules = ProjectRules.of_options(self._options)
                 archive = self._context.layout.root / "ec2" / f"{self._name}.project.tar.gz"
                 archive.parent.mkdir(mode=DIR_MODE, exist_ok=True)
-                packed = pack_project(Project(self._context.project, rules), archive)
+                packed = self._packed_project(rules, archive)
                 try:
                     url = self._bucket.put_project(packed.sha256, packed.path)
                 finally:
                     archive.unlink()
                 self._project = (url, packed.sha256)
             return self._project
+
+    def _packed_project(self, rules: ProjectRules, archive: Path) -> PackedProject:
+        """Somebody may be writing in it just now: that passes, or is told."""
+        for _ in range(PACKINGS - 1):
+            try:
+                return pack_project(Project(self._context.project, rules), archive)
+            except ProjectError:
+                time.sleep(SETTLE)
+        return pack_project(Project(self._context.project, rules), archive)
 
     def _token(self, batch: str) -> str:
         with self._lock:

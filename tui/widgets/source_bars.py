@@ -140,7 +140,8 @@ class SourceBars(LineList):
         removed = "no new tasks" if source.removed and not source.health else ""
         queue = words.waiting(source)
         pace = words.pace(source, self._now)[::-1] if source.health or self.item_height < 3 else []
-        more = [queue, *pace, removed or kind]
+        room = f"room for {source.room:,}" if source.room else ""
+        more = [queue, room, source.cost, *pace, removed or kind]
         gap = "  "
         for text in filter(None, more):
             style = self.look("state--queued") if text == queue else muted

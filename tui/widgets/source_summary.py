@@ -87,6 +87,7 @@ class SourceSummary(Widget):
         parts.append(f"{source.completed:,} completed")
         if source.failed:
             parts.append(f"{fmt.plural(source.failed, 'attempt')} failed")
+        parts += [f"cost {source.cost}"] if source.cost else []
         return f" {self.glyphs.separator} ".join([*parts, *words.pace(source, self._now)])
 
     def _machine(self, source: SourceRow) -> str:

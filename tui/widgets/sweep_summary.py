@@ -171,6 +171,15 @@ class SweepSummary(Widget):
                 wide[place][1],
             )
             spans = _joined(wide, "  ")
+        return self._with_cost(spans, facts.cost, width)
+
+    def _with_cost(self, spans: list[Span], cost: str, width: int) -> list[Span]:
+        """What it costs at the end of the line, as much of it as there is room for."""
+        muted = self.look("text--muted")
+        for words in (cost, cost.partition(" · ")[0]):
+            text = words.replace("·", self.glyphs.separator)
+            if text and cells(spans) + cells([(text, muted)]) + 2 <= width:
+                return spread(spans, [(text, muted)], width)
         return spans
 
     def _brief(self, facts: Facts, width: int) -> list[Span]:

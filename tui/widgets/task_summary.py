@@ -8,11 +8,12 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
+from ...engine.cost import money
 from .. import format as fmt
 from ..glyphs import Glyphs
 from ..log_text import wrap
 from ..model import SweepModel
-from ..view import STATES, AttemptRow
+from ..view import STATES, AttemptRow, TaskRow
 from .paint import Span, cells, fit, glyphs_of, spread, strip
 
 _NONE = Style.null()
@@ -129,7 +130,17 @@ class TaskSummary(Widget):
             facts.append(f"try {row.attempt}")
         if row.started_at is not None:
             facts += [f"started {fmt.clock(row.started_at)}", fmt.duration(row.elapsed(self._now))]
+        facts += self._price(row)
         return spread(left, [(dot.join(facts), self.look("text--muted"))], width)
+
+    def _price(self, row: TaskRow) -> list[str]:
+        """Which machine of its own it has, and what that costs."""
+        attempts = self._model.attempts if self._model.looked_at == self._index else ()
+        mine = next((attempt for attempt in attempts if attempt.number == row.attempt), None)
+        if mine is None or mine.rate is None:
+            return []
+        cost = mine.rate * (row.elapsed(self._now) or 0.0) / 3600
+        return [fmt.clean(mine.handle), money(cost)] if mine.handle else [money(cost)]
 
     def _message(self) -> str:
         row = self._model.rows[self._index]
