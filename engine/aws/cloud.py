@@ -107,7 +107,7 @@ def asked(operation: str = "") -> Generator[None, None, None]:
 def pages(client: Any, operation: str, key: str, **request: Any) -> list[Any]:
     """All items under `key` over all pages of a paginated operation. Raises `AwsError`."""
     out: list[Any] = []
-    with asked(operation.title().replace("_", "")):
+    with asked(client.meta.method_to_api_mapping[operation]):
         for page in client.get_paginator(operation).paginate(**request):
             out += page.get(key, [])
     return out

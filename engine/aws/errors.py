@@ -56,7 +56,8 @@ _CODES: dict[str, Trouble] = {
          "InternalServerError", "RequestTimeout", "500", "502", "503", "504"),
         "server",
     ),
-    **dict.fromkeys(("NoSuchKey", "NoSuchBucket", "404", "NotFound", "NoSuchEntity", "ParameterNotFound"), "not_found"),
+    **dict.fromkeys(("NoSuchKey", "NoSuchBucket", "404", "NotFound", "NoSuchEntity", "ParameterNotFound",
+         "NoSuchResourceException"), "not_found"),
 }  # fmt: skip
 _ACTION = re.compile(r"perform:? ([a-z0-9-]+:[A-Za-z0-9*]+)")
 """As in `… is not authorized to perform: ec2:RunInstances on resource: …`."""

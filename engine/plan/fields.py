@@ -117,6 +117,7 @@ _FIELDS = (
     LaunchField("key_name", _text, "SSH key pair", ("key_pair",), is_text=True),
     LaunchField("spot", _truth, "use a Spot instance"),
     LaunchField("spot_max_price", _price, "USD per hour at most"),
+    LaunchField("spot_fallback", _truth, "on-demand where there is no Spot capacity"),
     LaunchField("hibernate", _truth, "prepare the instance for hibernation"),
     LaunchField("ttl", _duration, "terminate after this time", is_text=True),
     LaunchField("idle_timeout", _duration, "terminate after this time without work", is_text=True),

@@ -113,6 +113,7 @@ def check_clouds(plan: Plan, specs: Sequence[SourceSpec]) -> None:
     if not any(spec.kind == CLOUD for spec in specs):
         return
     from ...engine.aws.check import Group, check_launch
+    from ...engine.aws.launch_request import own_tags
 
     clouds = [spec for spec in specs if spec.kind == CLOUD]
     groups = [Group(wish, tuple(tasks)) for wish, tasks in instances_of(plan, specs).items()]
@@ -120,7 +121,13 @@ def check_clouds(plan: Plan, specs: Sequence[SourceSpec]) -> None:
         spec.options["region"]: min(spec.slots, plan.max_concurrent or spec.slots) for spec in clouds
     }
     say("spawn-tui: asking AWS whether these instances can be launched")
-    findings = check_launch(groups, concurrent, _cloud(specs), bucket=clouds[0].options.get("bucket", ""))
+    findings = check_launch(
+        groups,
+        concurrent,
+        _cloud(specs),
+        bucket=clouds[0].options.get("bucket", ""),
+        tags=own_tags(sweep_id="check", sweep_name=plan.name, source=clouds[0].name),
+    )
     for text in findings.warnings:
         say(f"spawn-tui: warning: {text}")
     if findings.errors:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from ...engine.config.model import Config
+from ...engine.control import post_request
 from ...engine.plan import Overrides, read_plan
+from ...engine.run import wait_for
+from ...engine.sources.registry import SourceSpec
+from ...engine.sweep import FINAL
+from ...engine.viewer import Viewer
 from ...state.index import spawn_home
 from .configured import chosen_sources
 from .launch import create, start
-from .output import say
+from .output import UserError, say
 
+END_LIMIT = 30.0
+"""Seconds that what is left of a demo may take to end."""
 _FOLDER = Path(__file__).parent.parent / "demo"
 
 
@@ -24,20 +34,30 @@ _FOLDER = Path(__file__).parent.parent / "demo"
     metavar="LIST",
     help='Where to run, e.g. "local:4" (default: one slot per core).',
 )
+@click.option(
+    "--ec2", is_flag=True, help="On instances of an AWS that is only played here; no account is needed."
+)
 @click.option("--detach", is_flag=True, help="Start it and return at once.")
 @click.option("--no-ui", is_flag=True, help="Run in this terminal without the UI.")
 @click.option("--json", "json_lines", is_flag=True, help="Print events as JSON lines (implies --no-ui).")
 @click.pass_context
-def demo(ctx: click.Context, sources: tuple[str, ...], detach: bool, no_ui: bool, json_lines: bool) -> int:
+def demo(
+    ctx: click.Context, sources: tuple[str, ...], ec2: bool, detach: bool, no_ui: bool, json_lines: bool
+) -> int:
     """Run a small real sweep on this machine, and watch it.
 
     24 training runs in pure Python; a few fail, each for another reason. It needs no account and no configuration.
     Its files are kept in ~/.spawn/demo.
+
+    With --ec2 twelve of them get an instance each, in two regions, with prices, logs and outputs as on EC2: AWS is
+    played by a process of this command (pip install 'spawn-tui[demo]'), and its instances are processes of yours that
+    run nothing but these trainings. They end with the command.
     """
-    project = spawn_home() / "demo"
-    project.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name in ("train.py", "demo.yaml"):
-        shutil.copyfile(_FOLDER / name, project / name)
+    if ec2:
+        if sources or detach:
+            raise click.UsageError("--ec2 has its own sources, and its instances end with this command")
+        return _demo_ec2(no_ui=no_ui or json_lines, json_lines=json_lines, options=ctx.obj)
+    project = _project("demo", "train.py", "demo.yaml")
     path = project / "demo.yaml"
     plan = read_plan(path, overrides=Overrides(sources=sources))
     root = create(plan, chosen_sources(sources, Config(project)), path=path, project=project)
@@ -47,3 +67,57 @@ def demo(ctx: click.Context, sources: tuple[str, ...], detach: bool, no_ui: bool
         root, detach=detach, no_ui=no_ui or json_lines, json_lines=json_lines, readonly=options["readonly"],
         ascii_only=options["ascii"],
     )  # fmt: skip
+
+
+def _project(folder: str, *files: str) -> Path:
+    """The demo's own project in SPAWN_HOME, with fresh copies of these files."""
+    project = spawn_home() / folder
+    project.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in files:
+        shutil.copyfile(_FOLDER / name, project / name)
+    return project
+
+
+def _demo_ec2(*, no_ui: bool, json_lines: bool, options: dict[str, bool]) -> int:
+    from ..demo.cloud.started import NotStarted, Started
+    from .cloud import with_cloud
+
+    project = _project("demo-ec2", "train.py", "demo-ec2.yaml")
+    path = project / "demo-ec2.yaml"
+    say("spawn-tui: starting an AWS that is only played; nothing leaves this machine")
+    with tempfile.TemporaryDirectory(prefix="spawn-demo-") as folder:
+        try:
+            cloud = Started(Path(folder), machines="process", boot=2.0)
+        except NotStarted as error:
+            raise UserError(str(error), status=3) from None
+        with cloud:
+            os.environ.update(cloud.env())
+            plan = read_plan(path)
+            specs = chosen_sources(("ec2",), Config(project))
+            plan, specs = with_cloud(plan, [_quick(spec) for spec in specs], {})
+            root = create(plan, specs, path=path, project=project, budget=1.0)
+            say(f"spawn-tui: {len(plan.tasks)} small training runs, an instance each, in {root}")
+            try:
+                return start(
+                    root, no_ui=no_ui, json_lines=json_lines, readonly=options["readonly"],
+                    ascii_only=options["ascii"],
+                )  # fmt: skip
+            finally:
+                _end(root)
+
+
+def _quick(spec: SourceSpec) -> SourceSpec:
+    """Looked at more often than AWS would like: here nobody minds."""
+    return replace(spec, options={**spec.options, "poll_interval": "1"})
+
+
+def _end(root: Path) -> None:
+    """Cancel what is left of it: without its AWS it could never end."""
+    if Viewer(root).status() in FINAL:
+        return
+    say("spawn-tui: ending what still runs, as its AWS ends with this command")
+    post_request(root, "cancel", force=True)
+    if not wait_for(lambda: Viewer(root).status() in FINAL, END_LIMIT, every=0.5):
+        say(
+            f"spawn-tui: warning: {root.name} has not ended within {END_LIMIT:.0f} s; see spawn-tui status {root.name}"
+        )
