@@ -112,6 +112,7 @@ class LocalDisk:
 
     def make_dir(self, path: Path) -> None:
         path.mkdir(mode=DIR_MODE, parents=True, exist_ok=True)
+        self._sync_dir(path.parent)
 
     def close(self) -> None:
         for fd in self._open.values():

@@ -189,6 +189,7 @@ class Ec2Source(ThreadedSource):
                 latest[attempt] = (request, answer, index)
         fresh: dict[str, list[_Live]] = {}
         again: dict[str, Group] = {}
+        gone: list[_Live] = []
         for job in jobs:
             if job.ref in self._live:
                 continue
@@ -205,9 +206,7 @@ class Ec2Source(ThreadedSource):
                 live.group = again[request.token]
             elif answer is not None and answer.forgotten:
                 self._live[job.ref] = live
-                self._forget(
-                    live, vanished(job.ref, "of that launch", stopped=live.stopping, started_at=None)
-                )
+                gone.append(live)
             elif live.stopping:
                 self.tell(SawNothing(*job.ref, "cancelled before it was launched"))
             else:
@@ -215,6 +214,9 @@ class Ec2Source(ThreadedSource):
         self._unsure += [(0.0, group) for group in again.values()]
         for batch, lives in fresh.items():
             self._enter(batch, lives)
+        with _talking(self.name):
+            for live in gone:
+                self._gone(live, "of its launch")
 
     def _spec(self, job: Job) -> InstanceSpec | None:
         """What its instance was asked to be; None if that cannot be said any more (the source was described anew)."""
@@ -309,7 +311,7 @@ class Ec2Source(ThreadedSource):
             if instance:
                 self._has_instance(live, request, instance)
             elif answer.forgotten:
-                self._forget(live, vanished(job.ref, "of its launch", stopped=live.stopping, started_at=None))
+                self._gone(live, f"of the launch {request.token}")
             else:
                 left.append(job)
         if left:
@@ -469,12 +471,16 @@ class Ec2Source(ThreadedSource):
             known = {found[0].id: found[0]}
             self._judge(live, found[0], self._reports([live], known), now)
             return
+        self._gone(live, live.instance)
+
+    def _gone(self, live: _Live, which: str) -> None:
+        """EC2 has forgotten the instance; what it said of itself is still there, if it said anything."""
         report = self._bucket.report(live.name)
+        began = live.seen.launched_at if live.seen else None
         if report is not None:
             self._ended(live, self._reported(live, report))
-            return
-        began = live.seen.launched_at if live.seen else None
-        self._ended(live, vanished(live.job.ref, live.instance, stopped=live.stopping, started_at=began))
+        else:
+            self._ended(live, vanished(live.job.ref, which, stopped=live.stopping, started_at=began))
 
     def _reported(self, live: _Live, report: Report) -> SawEnd:
         job = live.job
@@ -541,7 +547,12 @@ class Ec2Source(ThreadedSource):
                 continue
             index = str(live.job.ref.task)
             name = f"{self.context.sweep_name or self.context.sweep_id}-{index}"
-            self._fleet.tag([seen.id, *seen.volumes], {TAG_SWEEP_INDEX: index, "Name": name})
+            try:
+                self._fleet.tag([seen.id, *seen.volumes], {TAG_SWEEP_INDEX: index, "Name": name})
+            except AwsError as error:
+                if error.kind != "not_found":
+                    raise
+                continue  # it or its disk has gone since it was seen: the next look says more
             live.tagged = True
 
     # --- coming home ---------------------------------------------------------------------------------------------

@@ -21,14 +21,14 @@ from ..aws.bucket import SweepBucket
 from ..aws.check import resolved
 from ..aws.cloud import Cloud
 from ..aws.errors import TEMPORARY, AwsError
-from ..aws.images import image_for
+from ..aws.images import disk_for, image_for
 from ..aws.launch_request import Variant, build_request, own_tags, token_of, variants
 from ..aws.launches import LaunchAnswer, LaunchRequest, LaunchStore, send
 from ..aws.model import InstanceSpec
 from ..aws.pacing import Pacer
 from ..aws.pack import ATTEMPTS_THERE, PREVIOUS_THERE, PROJECT_THERE, PackedAttempt, PackSettings, build_pack
 from ..aws.project_upload import PackedProject, pack_project
-from ..aws.roles import ensure_profile, profile_of
+from ..aws.roles import ensure_profile, is_pending, profile_of
 from ..aws.spec_values import SpecError
 from ..plan.problems import PlanError
 from ..project.files import ProjectError, ProjectRules
@@ -36,6 +36,8 @@ from ..project.project import Project
 from .base import Job, SourceContext
 from .place import attempt_name
 
+PROFILE_KNOWN, PROFILE_PAUSE = 120.0, 5.0
+"""Seconds after which EC2 knows every instance profile, and in between which it is asked again."""
 PACKINGS, SETTLE = 3, 1.0
 """How often a project is packed in which files change meanwhile, and seconds in between."""
 DISK = 8
@@ -94,6 +96,7 @@ class Launcher:
         self._cloud, self._bucket, self._pacer, self._store = cloud, bucket, pacer, store
         self._lock = threading.Lock()
         self._numbers: dict[str, int] = {}
+        self._region = options["region"]
         self._known: dict[InstanceSpec, InstanceSpec] = {}
         self._project: tuple[str, str] | None = None
         self._owner = ""
@@ -107,7 +110,7 @@ class Launcher:
             if group.request is None:
                 self._prepare(group, outcome)
             if group.request is not None:
-                outcome.answer = send(group.request, self._cloud, group.spec.region, self._pacer, SEND_LIMIT)
+                outcome.answer = self._send(group.request, new_profile=bool(group.spec.iam_policy))
                 self._store.answer(group.request.token, outcome.answer)
         except AwsError as error:
             if error.kind in TEMPORARY or group.request is not None:
@@ -116,6 +119,18 @@ class Launcher:
                 # Nothing was asked for yet: it is as good as the answer to the launch.
                 outcome.answer = LaunchAnswer((), error.kind, error.code, error.words, time.time())
         return outcome
+
+    def _send(self, request: LaunchRequest, *, new_profile: bool) -> LaunchAnswer:
+        """`new_profile`: it may have been made a moment ago, and EC2 does not know it yet; that passes."""
+        ends = time.monotonic() + (PROFILE_KNOWN if new_profile else 0.0)
+        while True:
+            answer = send(request, self._cloud, self._region, self._pacer, SEND_LIMIT)
+            unknown = is_pending(
+                AwsError(answer.error_kind or "other", answer.error_code, answer.error_words)
+            )
+            if not unknown or time.monotonic() >= ends:
+                return answer
+            self._pacer.pause(PROFILE_PAUSE, "RunInstances")
 
     def _prepare(self, group: Group, outcome: Outcome) -> None:
         """Write the request down, with everything it needs in place."""
@@ -140,9 +155,9 @@ class Launcher:
         settings = PackSettings(
             spec.ttl, spec.idle_timeout, spec.on_complete, spec.completion_delay, *project
         )
-        content = build_pack(packed, settings, self._context.layout.runner.read_bytes())
-        url, sha = self._bucket.put_pack(token, content)
         try:
+            content = build_pack(packed, settings, self._context.layout.runner.read_bytes())
+            url, sha = self._bucket.put_pack(token, content)
             script = user_data(
                 sweep_id=self._context.sweep_id, token=token, region=self._bucket.region,
                 endpoint=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", ""),
@@ -151,7 +166,8 @@ class Launcher:
                 attempts=[attempt.name for attempt in packed],
             )  # fmt: skip
             # The size is said outright, so that what is written down is what will be paid for.
-            sized = replace(spec, disk_size=spec.disk_size or image.root_gib or DISK)
+            size = disk_for(spec, group.variant.type, image, self._cloud) or DISK
+            sized = replace(spec, disk_size=size)
             arguments = build_request(
                 sized, type=group.variant.type, market=group.variant.market, zone=group.variant.zone, ami=image.id,
                 root_device=image.root_device, profile=profile, token=token, user_data=script, tags=self._tags(),
@@ -183,7 +199,10 @@ class Launcher:
             previous: tuple[tuple[str, str], ...] = ()
             if job.previous_source == self._name:
                 before = attempt_name(job.ref._replace(attempt=job.ref.attempt - 1))
-                previous = self._bucket.presigned(before)
+                # Names that lead out of a directory stay where they are.
+                previous = tuple(
+                    (path, url) for path, url in self._bucket.presigned(before) if ".." not in path.split("/")
+                )
             try:
                 call = job.render(
                     task_dir=f"{ATTEMPTS_THERE}/{name}", project=PROJECT_THERE,

@@ -1,0 +1,166 @@
+"""The instances of a sweep as seen from outside its engine: where they may be, and which attempt each of them runs.
+
+Which launch an instance came from stands in its tag, its place in that launch in its launch index, and what the launch
+was for is written down in the sweep's directory (`launches`). Nothing here changes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...state.disk import LocalDisk
+from ..events import Ref
+from ..plan.model import Value
+from ..sources.registry import KINDS
+from ..sweep import Sweep
+from .cloud import Cloud
+from .errors import AwsError
+from .fleet import Fleet
+from .launches import LaunchAnswer, LaunchRequest, LaunchStore
+from .model import TAG_TTL, Instance, InstanceSpec
+from .pacing import Pacer
+from .parallel import Asker
+from .spec import SpecDefaults, SpecError, spec_of
+
+LIMIT = 30.0
+"""Seconds that all regions together have to answer a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One source of a sweep in a cloud, and what it takes to ask there."""
+
+    source: str
+    region: str
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def profile(self) -> str:
+        return self.options.get("profile", "")
+
+
+class Clouds:
+    """One `Cloud` for each profile."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Cloud] = {}
+
+    def of(self, profile: str) -> Cloud:
+        if profile not in self._made:
+            self._made[profile] = Cloud(profile)
+        return self._made[profile]
+
+    def fleet(self, place: Place, limit: float = LIMIT) -> Fleet:
+        return Fleet(self.of(place.profile), place.region, Pacer(), limit=limit)
+
+
+class Written:
+    """The launches of one source as they are written down. Raises `LaunchDamaged`, `OSError`."""
+
+    def __init__(self, root: Path, source: str) -> None:
+        self._requests: dict[str, LaunchRequest] = {}
+        self._instances: dict[Ref, str] = {}
+        for request, answer in LaunchStore(root / "ec2" / source, LocalDisk()).open():
+            self._requests[request.token] = request
+            for index, attempt in enumerate(request.attempts):
+                self._note(Ref(*attempt), answer, index)
+
+    def _note(self, ref: Ref, answer: LaunchAnswer | None, index: int) -> None:
+        """Of several launches for one attempt the last that gave an instance counts."""
+        identity = answer.instance(index) if answer is not None else ""
+        self._instances[ref] = identity or self._instances.get(ref, "")
+
+    def instance_of(self, ref: Ref) -> str:
+        """The id of the instance that was launched for an attempt; empty if none is known."""
+        return self._instances.get(ref, "")
+
+    def launch_of(self, instance: Instance) -> LaunchRequest | None:
+        """The launch it came from; None if this sweep has written no such launch down."""
+        return self._requests.get(instance.launch)
+
+    def attempt_of(self, instance: Instance) -> Ref | None:
+        """The attempt it was launched for."""
+        request = self.launch_of(instance)
+        if request is None or not 0 <= instance.index < len(request.attempts):
+            return None
+        return Ref(*request.attempts[instance.index])
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """An instance that EC2 shows, and the attempt it is for."""
+
+    place: Place
+    ref: Ref
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one look brought. `silent`: the places that could not be asked, and why."""
+
+    sightings: tuple[Sighting, ...] = ()
+    silent: tuple[tuple[Place, AwsError], ...] = ()
+
+
+def places(sweep: Sweep) -> list[Place]:
+    """Where instances of this sweep may be, also on sources that get no more tasks."""
+    found: list[Place] = []
+    for source in sweep.sources.values():
+        options = dict(source.options)
+        if source.kind in KINDS and KINDS[source.kind].cloud and options.get("region"):
+            found.append(Place(source.name, options["region"], options))
+    return found
+
+
+def look(root: Path, sweep_id: str, where: Sequence[Place], clouds: Clouds, *, limit: float = LIMIT) -> Seen:
+    """Ask all these places at once, by one question each. Raises `LaunchDamaged`, `OSError`."""
+    sightings: list[Sighting] = []
+    silent: list[tuple[Place, AwsError]] = []
+    for place, answer in ask_all(where, lambda place: clouds.fleet(place, limit).instances(sweep_id), limit):
+        if isinstance(answer, AwsError):
+            silent.append((place, answer))
+            continue
+        written = Written(root, place.source)
+        for instance in answer:
+            ref = written.attempt_of(instance)
+            if ref is not None:
+                sightings.append(Sighting(place, ref, instance))
+    return Seen(tuple(sorted(sightings, key=lambda seen: seen.ref)), tuple(silent))
+
+
+def ask_all(
+    where: Iterable[Place], question: Callable[[Place], list[Instance]], limit: float
+) -> list[tuple[Place, list[Instance] | AwsError]]:
+    """What each place answers, or why it does not; all are asked at once, for `limit` seconds."""
+    found: list[tuple[Place, list[Instance] | AwsError]] = []
+    with Asker(limit) as asker:
+        asked = [(place, asker.ask(lambda place=place: question(place))) for place in where]
+        for place, answer in asked:
+            try:
+                found.append((place, answer.get()))
+            except AwsError as error:
+                found.append((place, error))
+    return found
+
+
+def deadline(instance: Instance, ttl: float | None) -> float | None:
+    """When its time to live is over, in seconds since 1970; None if nothing limits it.
+
+    `ttl`: seconds, as it was launched. `extend` moves the end by a tag, which the instance reads.
+    """
+    told = dict(instance.tags).get(TAG_TTL, "")
+    if told.isascii() and told.isdigit():
+        return float(told)
+    return None if ttl is None else instance.launched_at + ttl
+
+
+def asked_for(launch: Mapping[str, Value], place: Place) -> InstanceSpec | None:
+    """What a task's instance at this place was asked to be; None if that cannot be said any more."""
+    try:
+        return spec_of(launch, place.region, SpecDefaults.of(place.options, {}))
+    except SpecError:
+        # The source was described anew since: it says nothing of what was launched before.
+        return None
