@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-pytest_plugins = ["tests.parts.fixtures"]
+pytest_plugins = ["tests.parts.fixtures", "tests.parts.aws"]
 
-_REAL = frozenset({"sshd", "new_sshd", "net_hosts", "new_net_hosts", "users"})
+_REAL = frozenset({"sshd", "new_sshd", "net_hosts", "new_net_hosts", "users", "aws"})
 """Fixtures that start real parts."""
 _REAL_MODULES = (
     "remote/test_ssh_host.py", "parts/test_parts.py", "sources/test_slurm.py", "sources/test_slurm_elsewhere.py",

@@ -80,9 +80,9 @@ class FarLogs:
         rest = SETTLE - (time.monotonic() - self._since)
         if rest > 0:
             return rest
-        from ..engine.remote.mirror import Mirror
+        from ..engine.collect.elsewhere import mirror_of
 
-        self._mirror = Mirror(far.sweep, far.source, dict(far.options), far.attempt, keep=self._keep)
+        self._mirror = mirror_of(far.sweep, far.source, dict(far.options), far.attempt, keep=self._keep)
         self._mirror.start(STDOUT, STDERR)
         return 0.0
 

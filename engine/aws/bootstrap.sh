@@ -223,7 +223,7 @@ judge() { # $status, $flag and $message, from what was seen: spored's word, else
 
 gather() { # what scripts written for spawn leave in /tmp is a result as well; a file of that name in its place wins
 	for file in "$tmp"/result*.txt "$tmp"/result*.json "$tmp"/result*.csv "$tmp"/results.* "$tmp"/metrics.json; do
-		[ -f "$file" ] && [ ! -L "$file" ] && [ -n "$(find "$file" -newer "$root/started" 2>/dev/null)" ] || continue
+		[ -f "$file" ] && [ ! -L "$file" ] && [ -z "$(find "$root/started" -newer "$file")" ] || continue
 		[ -e "$dir/${file##*/}" ] || cp -p "$file" "$dir/" || say "$file could not be copied"
 	done
 }

@@ -43,7 +43,7 @@ _CODES: dict[str, Trouble] = {
     **dict.fromkeys(
         ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidClientTokenId", "AuthFailure",
          "SignatureDoesNotMatch", "InvalidToken", "UnrecognizedClientException", "MissingAuthenticationToken",
-         "TokenRefreshRequired", "InvalidAccessKeyId"),
+         "TokenRefreshRequired", "InvalidAccessKeyId", "RequestTimeTooSkewed"),
         "credentials",
     ),
     **dict.fromkeys(
@@ -89,7 +89,10 @@ def aws_error(error: BaseException, operation: str = "") -> AwsError | None:
         | boto.TokenRetrievalError | boto.SSOError | boto.UnauthorizedSSOTokenError,
     ):  # fmt: skip
         return AwsError("credentials", "", str(error), operation)
-    if isinstance(error, boto.HTTPClientError | boto.ResponseStreamingError):
+    if isinstance(
+        error,
+        boto.HTTPClientError | boto.ConnectionError | boto.ResponseStreamingError | boto.IncompleteReadError,
+    ):
         return AwsError("unreachable", "", str(error), operation)
     if isinstance(error, ResponseParserError):
         return AwsError("server", "", "its answer could not be read", operation)

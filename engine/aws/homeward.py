@@ -75,6 +75,8 @@ class Homeward:
         self._steps: list[_Step] = []
         self._settling: list[tuple[float, Haul]] = []
         self._serial = 0
+        self._busy = 0
+        """Threads that have a step in hand."""
         self._closing = False
         self._resume_at = 0.0
         self._trouble = ""
@@ -122,6 +124,8 @@ class Homeward:
         try:
             while (step := self._take()) is not None:
                 self._carry_out(step)
+                with self._stir:
+                    self._busy -= 1
         except BaseException as fault:  # noqa: BLE001 -- raised again by `check`, in the engine
             self._fault = fault
 
@@ -134,6 +138,7 @@ class Homeward:
                     self._settling.remove(entry)
                     self._push(entry[1])
                 if self._steps and now >= self._resume_at:
+                    self._busy += 1
                     return heapq.heappop(self._steps)
                 times = [self._resume_at] if self._steps else []
                 times += [at for at, _ in self._settling]
@@ -145,7 +150,7 @@ class Homeward:
         for file in files or (None,):
             self._serial += 1
             heapq.heappush(self._steps, _Step(not haul.failed, self._serial, haul, file))
-        while len(self._threads) < min(PARALLEL, len(self._steps)) and not self._closing:
+        while len(self._threads) < min(PARALLEL, self._busy + len(self._steps)) and not self._closing:
             thread = threading.Thread(target=self._run, name=f"collect {len(self._threads)}", daemon=True)
             self._threads.append(thread)
             thread.start()

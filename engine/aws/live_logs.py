@@ -7,11 +7,9 @@ looks at it sees of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 
 from ..remote.mirror import COUNT, LAST_PAUSE, Mirror
 from .bucket import SweepBucket
-from .cloud import Cloud
 from .errors import TEMPORARY, AwsError
 from .stored import Piece
 
@@ -19,15 +17,6 @@ POLL = 5.0
 """Seconds between two looks: the instance uploads every 15 s, and every look is a request that is paid for."""
 FAREWELL = 120.0
 """Seconds an instance may go on after a spot notice, which it reports before its outputs are uploaded."""
-
-
-def mirror_of(
-    sweep: str, source: str, options: Mapping[str, str], attempt: str, *, keep: int | None = 16 << 20
-) -> BucketMirror:
-    """What `Mirror(sweep, source, options, attempt)` is for a machine, for a source of instances. Asks nothing yet."""
-    cloud = Cloud(options.get("profile", ""))
-    bucket = SweepBucket(cloud, options["region"], sweep, options.get("bucket", ""))
-    return BucketMirror(bucket, source, attempt, keep=keep)
 
 
 class BucketMirror(Mirror):

@@ -11,9 +11,10 @@ import getpass
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from ...state.disk import DIR_MODE
 from ..aws.bootstrap import user_data
@@ -38,6 +39,8 @@ from .place import attempt_name
 
 PROFILE_KNOWN, PROFILE_PAUSE = 120.0, 5.0
 """Seconds after which EC2 knows every instance profile, and in between which it is asked again."""
+T = TypeVar("T")
+
 PACKINGS, SETTLE = 3, 1.0
 """How often a project is packed in which files change meanwhile, and seconds in between."""
 DISK = 8
@@ -48,6 +51,8 @@ WAIT = """#!/bin/sh
 # There is nothing to run: the instance is somebody's to use until its time is over, or `spored complete`.
 while :; do sleep 3600; done
 """
+LAUNCH_PERMISSIONS = "ec2:RunInstances, ec2:CreateTags or iam:PassRole"
+"""What a launch takes."""
 SEND_LIMIT = 180.0
 """Seconds a launch may be repeated before somebody is told that it does not go."""
 
@@ -111,13 +116,17 @@ class Launcher:
                 self._prepare(group, outcome)
             if group.request is not None:
                 outcome.answer = self._send(group.request, new_profile=bool(group.spec.iam_policy))
+                if outcome.answer.error_kind == "permission":
+                    words = _with_permission(outcome.answer.error_words, LAUNCH_PERMISSIONS)
+                    outcome.answer = replace(outcome.answer, error_words=words)
                 self._store.answer(group.request.token, outcome.answer)
         except AwsError as error:
             if error.kind in TEMPORARY or group.request is not None:
                 outcome.error = error
             else:
                 # Nothing was asked for yet: it is as good as the answer to the launch.
-                outcome.answer = LaunchAnswer((), error.kind, error.code, error.words, time.time())
+                words = _with_permission(error.words, error.action)
+                outcome.answer = LaunchAnswer((), error.kind, error.code, words, time.time())
         return outcome
 
     def _send(self, request: LaunchRequest, *, new_profile: bool) -> LaunchAnswer:
@@ -143,10 +152,10 @@ class Launcher:
         packed = self._packed(group, outcome)
         if not packed:
             return
-        image = image_for(spec, group.variant.type, self._cloud)
-        profile = self._profile(spec)
-        token = self._token(group.batch)
-        number = self._numbers[group.batch]
+        kind = group.variant.type
+        image = self._asked("DescribeImages", lambda: image_for(spec, kind, self._cloud))
+        profile = self._asked("GetInstanceProfile", lambda: self._profile(spec))
+        token, number = self._token(group.batch)
         try:
             project = self._project_there() if any(attempt.argv for attempt in packed) else ("", "")
         except ProjectError as error:
@@ -166,7 +175,9 @@ class Launcher:
                 attempts=[attempt.name for attempt in packed],
             )  # fmt: skip
             # The size is said outright, so that what is written down is what will be paid for.
-            size = disk_for(spec, group.variant.type, image, self._cloud) or DISK
+            size = (
+                self._asked("DescribeInstanceTypes", lambda: disk_for(spec, kind, image, self._cloud)) or DISK
+            )
             sized = replace(spec, disk_size=size)
             arguments = build_request(
                 sized, type=group.variant.type, market=group.variant.market, zone=group.variant.zone, ami=image.id,
@@ -184,11 +195,15 @@ class Launcher:
         self._store.write(request)
         group.request = request
 
+    def _asked(self, operation: str, function: Callable[[], T]) -> T:
+        """What has to be known before a launch; what fails for a time is asked again, as the launch is."""
+        return self._pacer.call(operation, function, limit=SEND_LIMIT)
+
     def _resolved(self, spec: InstanceSpec) -> InstanceSpec:
         """With types for patterns and ids for names; asked once for each spec. Raises `SpecError`."""
         with self._lock:
             if spec not in self._known:
-                self._known[spec] = resolved(spec, self._cloud)
+                self._known[spec] = self._asked("DescribeInstanceTypes", lambda: resolved(spec, self._cloud))
             return self._known[spec]
 
     def _packed(self, group: Group, outcome: Outcome) -> list[PackedAttempt]:
@@ -254,20 +269,28 @@ class Launcher:
                 time.sleep(SETTLE)
         return pack_project(Project(self._context.project, rules), archive)
 
-    def _token(self, batch: str) -> str:
+    def _token(self, batch: str) -> tuple[str, int]:
+        """A token that served for nothing yet, and which of the batch's it is."""
         with self._lock:
             number = self._numbers[batch] = self._numbers.get(batch, 0) + 1
-        return token_of(self._context.sweep_id, self._name, batch, number)
+        return token_of(self._context.sweep_id, self._name, batch, number), number
 
     def _tags(self) -> dict[str, str]:
         if not self._owner:
-            arn = self._cloud.caller()[1]
+            arn = self._asked("GetCallerIdentity", self._cloud.caller)[1]
             self._owner = arn.rpartition("/")[2] or getpass.getuser()
         context = self._context
         return own_tags(
             sweep_id=context.sweep_id, sweep_name=context.sweep_name, source=self._name, owner=self._owner,
             project=context.project.name,
         )  # fmt: skip
+
+
+def _with_permission(words: str, actions: str) -> str:
+    """AWS does not always name what is missing."""
+    if not actions or "perform: " in words or actions in words:
+        return words
+    return f"{words.rstrip('.')}; the missing permission is {actions}"
 
 
 def split(jobs: Sequence[Job], size: int = GROUP) -> list[list[Job]]:
