@@ -83,6 +83,7 @@ SWEEP: list[BindingType] = [
     _key("p", "pause", "Pause", "Launch nothing more; what runs goes on.", bar=True),
     _key("P", "resume", "Resume", "Launch again; an interrupted sweep gets a new engine.", bar=True),
     _key("C", "cancel_sweep", "Cancel the sweep", "Cancel all tasks that run or wait; asks."),
+    _key("c", "connect", "Connect", "A shell on the machine of the task under the cursor.", bar=True),
     _key("l", "logs", "Logs", "The whole log of the task under the cursor.", bar=True),
     _key(
         "slash",

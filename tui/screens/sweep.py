@@ -340,6 +340,8 @@ class SweepScreen(SweepOrder):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in CHANGES:
             return self.can(action)
+        if action == "connect":
+            return self.can_connect()
         if action == "filter" and self.query("#prompt"):
             return False
         if action in (

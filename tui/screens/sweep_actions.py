@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from textual.reactive import reactive
 
+from ...engine.ids import task_name
 from ..sources import SourceRow
 from ..view import FINAL_STATUSES, Facts, TaskRow
 from .asking import AskingScreen
@@ -18,6 +21,11 @@ if TYPE_CHECKING:
     from ..wishes import Wish
 
 _LEFT = frozenset({"pending", "launching", "queued", "running", "unknown"})
+_MACHINES = frozenset({"ssh", "ec2"})
+"""Kinds of sources of whose tasks `connect` finds the machine."""
+_CLI = "import sys; from spawn_tui.tui.cli.main import main; sys.exit(main())"
+_NO_WAY = 1
+"""What `connect` exits with if it finds no way in."""
 _AGAIN = frozenset({"failed", "cancelled"})
 
 
@@ -79,6 +87,30 @@ class SweepActions(AskingScreen):
                 return not source.removed
             case _:
                 return False
+
+    def can_connect(self) -> bool:
+        """Whether the task under the cursor runs on a machine that one can log in to."""
+        facts = self.model.facts
+        if facts is None or self.spawn.readonly:
+            return False
+        task = self.table.selected
+        if task is None:
+            return False
+        row = self.model.rows[task]
+        source = facts.source(row.source)
+        return row.state in ("running", "unknown") and source is not None and source.kind in _MACHINES
+
+    def action_connect(self) -> None:
+        """The terminal is the other machine's until its shell ends; the sweep goes on meanwhile."""
+        task = self.table.selected
+        if task is None:
+            return
+        command = [sys.executable, "-P", "-c", _CLI, "connect", self.model.root.name, task_name(task)]
+        with self.app.suspend():  # pyright: ignore[reportUnknownMemberType]
+            status = subprocess.run(command, check=False).returncode
+            if status == _NO_WAY:
+                input("enter goes back to spawn-tui ")  # what it said would be gone with the screen
+        self.refresh()
 
     def targets(self) -> Iterable[TaskRow]:
         """The marked tasks, else the one under the cursor."""
