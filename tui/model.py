@@ -77,7 +77,7 @@ class SweepModel:
         return LogTarget(index, number, stream, path, _silent(row, number, stream), far)
 
     def _far(self, row: TaskRow, number: int) -> FarLog | None:
-        """Where the attempt's files are before they are brought home, if it began on another machine."""
+        """Where the attempt's files are before they are brought home, if it began elsewhere."""
         source = self.facts.source(row.source) if self.facts is not None else None
         if self.facts is None or source is None or number != row.attempt or row.started_at is None:
             return None

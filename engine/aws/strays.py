@@ -19,7 +19,7 @@ from .model import TAG_OWNER, TAG_SOURCE, TAG_SWEEP_ID, Instance
 
 Verdict = Literal["stray", "kept", "used", "foreign"]
 """`stray`: nobody waits for it. `kept`: it was stopped, as its task asked. `used`: it is, or may be, at work.
-`foreign`: of a sweep that is not known here.
+`foreign`: of a sweep that is not known here, or not to be found.
 """
 
 
@@ -57,7 +57,8 @@ def judge(instance: Instance, known: Mapping[str, KnownSweep]) -> Judged:
     if here.damage:
         return Judged("used", f"its sweep cannot be read: {here.damage}")
     if here.sweep is None:
-        return Judged("stray", "the directory of its sweep is gone")
+        # It may lie on a disk that only another machine sees, with an engine there.
+        return Judged("foreign", "the directory of its sweep is not there")
     if here.engine:
         return Judged("used", "the engine of its sweep looks after it")
     written = here.written.get(tags.get(TAG_SOURCE, ""))

@@ -1,10 +1,11 @@
-"""`collect`: bring home what tasks wrote on other machines, copy it elsewhere, delete it there."""
+"""`collect`: bring home what tasks wrote elsewhere, merge what they measured, copy it, delete it there."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,41 +13,79 @@ import click
 
 from ...engine.ids import parse_task_numbers, task_name
 from ...engine.viewer import Viewer
+from ...state.disk import DIR_MODE, LocalDisk
 from ...state.lock import EngineLock, LockHeld
 from .. import format as fmt
 from .find import readable, sweep_argument
 from .output import SOME_FAILED, UserError, ask, data, data_json, say
+from .table import print_table
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from ...engine.collect.bring import Collected
     from ...engine.collect.gather import FarSource
+    from ...engine.collect.results import Result, Results
 
 _EVERY = 0.2
 """Seconds between two looks at the progress."""
+_BEST = 10
+_MOST_PROBLEMS = 5
 
 
 @click.command()
 @sweep_argument()
 @click.option(
-    "--output", type=click.Path(path_type=Path), metavar="DIR", help="Then copy tasks/ to DIR (hard links)."
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Then copy tasks/ to DIR (hard links), and the merged results.",
 )
 @click.option("--tasks", metavar="1,5,10-20", help="Only these tasks.")
 @click.option(
-    "--delete-remote", is_flag=True, help="When all is home and verified: delete it on the other machines."
+    "--metric", metavar="NAME", help='Then print the tasks that are best by this metric, e.g. "loss".'
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per attempt, and a summary.")
+@click.option(
+    "--best",
+    type=click.IntRange(1),
+    metavar="N",
+    help=f"How many of them (default: {_BEST}); needs --metric.",
+)
+@click.option("--minimize", is_flag=True, help="The smallest is the best, as with a loss; needs --metric.")
+@click.option(
+    "--delete-remote",
+    is_flag=True,
+    help="When all is home and verified: delete it on the other machines and in the bucket.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per attempt, a summary, the best.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def collect(
-    root: Path, output: Path | None, tasks: str | None, delete_remote: bool, as_json: bool, yes: bool
+    root: Path,
+    output: Path | None,
+    tasks: str | None,
+    metric: str | None,
+    best: int | None,
+    minimize: bool,
+    delete_remote: bool,
+    as_json: bool,
+    yes: bool,
 ) -> int:
-    """Bring home what tasks of SWEEP wrote on other machines, as far as it is not home.
+    """Bring home what tasks of SWEEP wrote on other machines and in S3, as far as it is not home.
 
-    A running engine does this by itself. Exit status: 0 all is home, 1 something is not.
+    A running engine does this by itself. What completed tasks wrote to results.json or metrics.json is merged with
+    their parameters into results.json and results.csv of the sweep: one row for each task.
+
+    \b
+    spawn-tui collect latest --metric val_acc --best 3
+    spawn-tui collect latest --metric loss --minimize --output results/
+
+    Exit status: 0 all is home, 1 something is not.
     """
     from ...engine.collect.gather import far_sources
 
+    if metric is None and (best is not None or minimize):
+        raise UserError("--best and --minimize need --metric NAME: best by what?")
     viewer = readable(lambda: Viewer(root))
     chosen = _chosen(viewer, tasks)
     if delete_remote:
@@ -58,8 +97,11 @@ def collect(
         all_home = False
     else:
         all_home = _bring_under_lock(viewer, sources, as_json)
+    results = _merge(viewer, chosen, output)
     if output is not None:
         all_home = _copy(viewer, chosen, output) and all_home
+    if metric is not None:
+        _print_best(results, metric, best or _BEST, minimize=minimize, as_json=as_json)
     if delete_remote:
         if not all_home:
             raise UserError("nothing was deleted: not everything is home", status=SOME_FAILED)
@@ -106,14 +148,12 @@ def _bring_under_lock(viewer: Viewer, sources: Sequence[FarSource], as_json: boo
 
 def _bring(viewer: Viewer, sources: Sequence[FarSource], as_json: bool) -> bool:
     from ...engine.collect.gather import Gathering, ask_after_given_up
-    from ...engine.remote.area import AreaError
-    from ...engine.remote.host import HostAway, HostRefused
 
     tally = _Tally()
     for source in sources:
         try:
-            ask_after_given_up(source, viewer.sweep.id)
-        except (HostAway, HostRefused, AreaError) as error:
+            ask_after_given_up(source, viewer.sweep.id, viewer.root)
+        except _away() as error:
             source.running += len(source.given_up)
             say(
                 f"{source.name}: nobody can say what became of {len(source.given_up)} given-up attempts: {error}"
@@ -144,6 +184,16 @@ def _bring(viewer: Viewer, sources: Sequence[FarSource], as_json: bool) -> bool:
             f" ({fmt.size(tally.moved)} fetched now)"
         )
     return tally.home == tally.attempts and not any(source.running for source in sources)
+
+
+def _away() -> tuple[type[Exception], ...]:
+    """What is raised where another machine, or AWS, does not answer or not as it should."""
+    from ...engine.aws.errors import AwsError
+    from ...engine.aws.launches import LaunchDamaged
+    from ...engine.remote.area import AreaError
+    from ...engine.remote.host import HostAway, HostRefused
+
+    return HostAway, HostRefused, AreaError, AwsError, LaunchDamaged
 
 
 class _Tally:
@@ -190,10 +240,64 @@ def _copy(viewer: Viewer, chosen: Collection[int] | None, output: Path) -> bool:
     return not copied.kept
 
 
+def _merge(viewer: Viewer, chosen: Collection[int] | None, output: Path | None) -> Results:
+    """Write the merged results, of all tasks to the sweep's directory, of the chosen ones to `output`; the latter."""
+    from ...engine.collect.results import MERGED, gather_results
+
+    every = gather_results(viewer.plan, viewer.sweep, viewer.layout.attempts)
+    for text in every.problems[:_MOST_PROBLEMS]:
+        say(f"results: {fmt.clean(text)}")
+    if len(every.problems) > _MOST_PROBLEMS:
+        say(f"results: and {len(every.problems) - _MOST_PROBLEMS} more that cannot be used")
+    wanted = [row for row in every.rows if chosen is None or row.index in chosen]
+    if every.rows:
+        _write_results(viewer.root, every.rows)
+        say(f"{viewer.root / MERGED}: the results of {fmt.plural(len(every.rows), 'task')}")
+    if output is not None and wanted:
+        output.mkdir(mode=DIR_MODE, parents=True, exist_ok=True)
+        _write_results(output, wanted)
+    return replace(every, rows=tuple(wanted))
+
+
+def _write_results(folder: Path, rows: Sequence[Result]) -> None:
+    from ...engine.collect.results import MERGED, TABLE, as_csv, as_json
+
+    disk = LocalDisk()
+    try:
+        disk.replace(folder / MERGED, as_json(rows))
+        disk.replace(folder / TABLE, as_csv(rows))
+    except OSError as error:
+        raise UserError(f"{error.filename or folder}: {error.strerror}", status=SOME_FAILED) from None
+
+
+def _print_best(results: Results, metric: str, count: int, *, minimize: bool, as_json: bool) -> None:
+    """The best tasks by `metric`, the best first."""
+    from ...engine.collect.results import best_of, metrics_of, told
+    from ...engine.plan.values import text_of
+
+    found = best_of(results.rows, metric, count, minimize=minimize)
+    if not found:
+        known = metrics_of(results.rows)
+        there = f"; there is {', '.join(known)}" if known else "; no completed task wrote a results.json"
+        raise UserError(f'no task has a number called "{fmt.clean(metric)}"{there}', status=SOME_FAILED)
+    if as_json:
+        for rank, (figure, row) in enumerate(found, 1):
+            data_json({"best": rank, "metric": metric, "value": figure, **row.document()})
+        return
+    keys = list(dict.fromkeys(key for _, row in found for key in told(row)))
+    lines = [
+        [str(rank), task_name(row.index), row.name, f"{figure:g}"]
+        + [text_of(row.parameters[key]) if key in row.parameters else "" for key in keys]
+        for rank, (figure, row) in enumerate(found, 1)
+    ]
+    print_table(["best", "task", "name", metric, *keys], lines)
+    without = len(results.rows) - sum(row.figure(metric) is not None for row in results.rows)
+    if without:
+        say(f"{fmt.plural(without, 'task')} wrote results without a number called {fmt.clean(metric)}")
+
+
 def _delete(viewer: Viewer, sources: Sequence[FarSource], yes: bool) -> bool:
     from ...engine.collect.gather import delete_far
-    from ...engine.remote.area import AreaError
-    from ...engine.remote.host import HostAway, HostRefused
 
     good = True
     for source in sources:
@@ -214,7 +318,7 @@ def _delete(viewer: Viewer, sources: Sequence[FarSource], yes: bool) -> bool:
             continue
         try:
             removal = delete_far(source, viewer.sweep.id, viewer.layout)
-        except (HostAway, HostRefused, AreaError) as error:
+        except _away() as error:
             raise UserError(str(error), status=SOME_FAILED) from None
         except OSError as error:
             raise UserError(f"{error.filename}: {error.strerror}", status=SOME_FAILED) from None

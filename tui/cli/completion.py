@@ -33,6 +33,12 @@ def complete_sources(ctx: click.Context, param: click.Parameter, incomplete: str
     from ...engine.sources.registry import KINDS
 
     before, comma, word = incomplete.rpartition(",")
+    if word.startswith("ec2:"):
+        return [
+            CompletionItem(f"{before}{comma}ec2:{name}")
+            for name in _regions()
+            if f"ec2:{name}".startswith(word)
+        ]
     known = {
         f"{kind}:" if traits.form == "host" else kind: traits.description for kind, traits in KINDS.items()
     }
@@ -47,3 +53,15 @@ def complete_sources(ctx: click.Context, param: click.Parameter, incomplete: str
         for name, text in known.items()
         if name.startswith(word)
     ]
+
+
+def _regions() -> list[str]:
+    """Those botocore knows; nobody is asked."""
+    import boto3
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        return boto3.session.Session().get_available_regions("ec2")
+    except BotoCoreError:
+        # A profile that is not there: the command itself will say it.
+        return []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...engine.collect.elsewhere import is_elsewhere
+from ...engine.collect.elsewhere import BOOTSTRAP, CONSOLE, is_cloud, is_elsewhere, mirror_of
 from ...engine.ids import parse_task_numbers, task_name
 from ...engine.sweep import ACTIVE, Attempt
 from ...engine.viewer import Viewer
@@ -45,12 +45,20 @@ def find_task(viewer: Viewer, word: str) -> int:
 @click.argument("task")
 @click.option("--stderr", is_flag=True, help="What it wrote to stderr instead of stdout.")
 @click.option("--follow", "-f", is_flag=True, help="Go on until the task has ended.")
+@click.option(
+    "--bootstrap",
+    is_flag=True,
+    help="EC2: what its instance did before and after the work, or its console if it never came up.",
+)
 @click.option("--attempt", type=click.IntRange(1), help="An earlier attempt (default: the one that counts).")
-def logs(sweep: str, task: str, stderr: bool, follow: bool, attempt: int | None) -> int:
+def logs(sweep: str, task: str, stderr: bool, follow: bool, bootstrap: bool, attempt: int | None) -> int:
     """Print the output of TASK (a number from 1, task_001, or its name) of SWEEP.
 
-    What runs on another machine is read there, over a connection of its own.
+    What runs on another machine is read there, over a connection of its own. Instances upload their logs every 15
+    seconds; they are read in the bucket.
     """
+    if bootstrap and stderr:
+        raise UserError("--bootstrap and --stderr are two logs; ask for one")
     viewer = readable(lambda: Viewer(find_sweep(sweep)))
     index = find_task(viewer, task)
     made = len(viewer.sweep.tasks[index].attempts)
@@ -60,11 +68,23 @@ def logs(sweep: str, task: str, stderr: bool, follow: bool, attempt: int | None)
         say(f"{task_name(index)} was not launched yet")
         if not follow:
             return 0
-    log = _Log(viewer, index, attempt, STDERR if stderr else STDOUT)
+    if bootstrap and made:
+        _require_cloud(viewer, index, attempt)
+    log = _Log(viewer, index, attempt, BOOTSTRAP if bootstrap else STDERR if stderr else STDOUT)
     try:
         return log.follow() if follow else log.show()
     finally:
         log.close()
+
+
+def _require_cloud(viewer: Viewer, index: int, number: int | None) -> None:
+    """Only instances keep a log of how they began."""
+    attempts = viewer.sweep.tasks[index].attempts
+    source = viewer.sweep.sources[attempts[(number or len(attempts)) - 1].source]
+    if not is_cloud(source.kind):
+        raise UserError(
+            f"{task_name(index)} ran on {source.name}, which has no bootstrap log: only EC2 instances do"
+        )
 
 
 class _Log:
@@ -82,11 +102,26 @@ class _Log:
 
     def show(self) -> int:
         """What there is now; returns the exit status."""
-        self._open()
+        self._open(poll=1.0)
+        status = 0
         if self._mirror is not None:
-            return self._show_far(self._mirror)
+            status = self._show_far(self._mirror)
+        else:
+            self._copy_more()
+        if self._name == BOOTSTRAP and not self._offset:
+            self._show_console()
+        return status
+
+    def _show_console(self) -> None:
+        """What EC2 kept of the console of an instance that left no log of its own."""
+        attempt = self._attempt
+        if attempt is None or not (self._home(attempt).parent / CONSOLE).exists():
+            say(f"{task_name(self._index)}: there is no bootstrap log of its instance (yet)")
+            return
+        say(f"{task_name(self._index)}: its instance gave no sign of life; this is its console")
+        self.close()
+        self._mirror, self._name = None, CONSOLE
         self._copy_more()
-        return 0
 
     def follow(self) -> int:
         """Until the task has ended, or nobody runs the sweep; returns the exit status."""
@@ -123,20 +158,20 @@ class _Log:
     def _home(self, attempt: Attempt) -> Path:
         return self._viewer.layout.attempt(task_name(self._index), attempt.number) / self._name
 
-    def _open(self) -> None:
-        """Begin a mirror if the attempt began on another machine and its log is not at home."""
+    def _open(self, poll: float | None = None) -> None:
+        """Begin a mirror if the attempt began elsewhere and its log is not at home. `poll` as in `mirror_of`."""
         attempt = self._attempt
         if attempt is None or self._mirror is not None or attempt.started_at is None:
             return
         source = self._viewer.sweep.sources[attempt.source]
         if not is_elsewhere(source.kind, dict(source.options)) or self._home(attempt).exists():
             return
-        from ...engine.remote.mirror import Mirror
-
         name = f"{task_name(self._index)}.{attempt.number}"
-        mirror = Mirror(self._viewer.sweep.id, source.name, dict(source.options), name, keep=None)
+        mirror = mirror_of(
+            self._viewer.sweep.id, source.name, dict(source.options), name, keep=None, poll=poll
+        )
         try:
-            mirror.start(STDOUT, STDERR)
+            mirror.start(*dict.fromkeys((STDOUT, STDERR, self._name)))
         except OSError as error:
             raise UserError(f"no place for a copy of the log: {error}") from None
         self._mirror = mirror

@@ -25,11 +25,16 @@ _VERBS: dict[str, tuple[str, str, str]] = {
     ),
     "cancel": ("control", "cancel", "Cancel a sweep, or some of its tasks."),
     "pause": ("control", "pause", "Launch nothing more; what runs goes on."),
+    "replace": ("replace", "replace", "Give a failed or hung task a new attempt, on EC2 a new instance."),
+    "extend": ("extend", "extend", "Give live EC2 instances more time."),
+    "connect": ("connect", "connect", "Log in to the machine a task runs on."),
+    "cost": ("cost", "cost", "Show what a sweep costs, now and in the end."),
+    "reap": ("reap", "reap", "End EC2 instances that no sweep accounts for."),
     "init": ("init", "init", "Write spawn.yaml and an example sweep for this project."),
     "sources": ("sources", "sources", "List the sources that the configuration names."),
     "sync": ("sync", "sync", "Send the project to other machines."),
     "test": ("test_source", "test", "Check a source, from connection to scheduler, in words."),
-    "collect": ("collect", "collect", "Bring home what is not home yet."),
+    "collect": ("collect", "collect", "Bring home what is not home yet, and merge the results."),
     "demo": ("demo", "demo", "Run a small real sweep on this machine, and watch it."),
     "completion": ("completion", "completion", "Print the completion script for bash, zsh or fish."),
 }
@@ -38,10 +43,10 @@ _ALIASES = {
     "list-sweeps": "list",
     "complete": "resume",
     "collect-results": "collect",
+    "ssh": "connect",
 }
 _LATER = {
     "export": "export", "report": "reports",
-    "connect": "connecting to an instance", "reap": "EC2", "replace": "EC2", "extend": "EC2",
     "config": "changing spawn.yaml by command (edit it, then check it with spawn-tui sources)",
 }  # fmt: skip
 
@@ -74,6 +79,8 @@ class _Verbs(click.Group):
             if verb is None:
                 raise UserError(f'"monitor {args[1]}" is not known; there are: monitor {", ".join(_MONITOR)}')
             args = [verb, *args[2:]] if verb != "open" else [*(args[2:] or ["latest"])]
+        if args[:2] == ["cost", "breakdown"] and len(args) > 2:
+            args = ["cost", *args[2:]]
         if args[0] == "config" and len(args) > 1 and args[1] in _CONFIG:
             args = [_CONFIG[args[1]], *args[2:]]
         word = args[0]
@@ -98,6 +105,7 @@ class _Verbs(click.Group):
                 [
                     ("monitor watch|recent|errors|health", "as opening a sweep, list, errors, status"),
                     ("config init|validate", "as init, sources"),
+                    ("cost breakdown", "as cost"),
                 ]
             )
 
@@ -108,6 +116,8 @@ Examples:
   spawn-tui launch sweep.yaml --sources local:4    run a sweep here, four tasks at a time
   spawn-tui launch sweep.yaml --sources "local:4,ssh:server1:8,hpc:cluster:16"
                                                    run it on all of them at once
+  spawn-tui launch sweep.yaml --sources ec2:us-east-1:50 --estimate-only
+                                                   see what it would cost on 50 instances
   spawn-tui launch sweep.yaml --dry-run            see every task and the exact command
   spawn-tui                                        all sweeps; `spawn-tui latest` opens the newest
   spawn-tui resume latest --retry-failed           run again only what failed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,11 +18,14 @@ from ...engine.viewer import Viewer
 from .completion import complete_sources
 from .control import chosen_tasks
 from .find import readable, sweep_argument
-from .output import UserError, data, say
+from .output import UserError, data, is_terminal, say
 
 if TYPE_CHECKING:
     from ...engine.source_state import SourceState
     from ...engine.sources.registry import SourceSpec
+
+_PLACE = ("host", "user", "port", "region", "profile")
+"""Options by which two sources of one name are told apart."""
 
 
 @click.command()
@@ -47,6 +51,12 @@ if TYPE_CHECKING:
     metavar="N",
     help="Run at most N tasks at a time.",
 )
+@click.option(
+    "--budget",
+    type=click.FloatRange(0.01),
+    metavar="USD",
+    help="What the sweep may cost in all; goes on with one whose budget is spent.",
+)
 @click.option("--retry-failed", is_flag=True, help="Run failed tasks again.")
 @click.option("--tasks", metavar="1,5,10-20", help="Run these failed or cancelled tasks again.")
 @click.option("--dry-run", is_flag=True, help="Show what would run where; change nothing.")
@@ -63,6 +73,7 @@ def resume(
     no_verify_sync: bool,
     accept_new_host_key: bool,
     max_concurrent: int | None,
+    budget: float | None,
     retry_failed: bool,
     tasks: str | None,
     dry_run: bool,
@@ -79,10 +90,12 @@ def resume(
     launched there. `spawn-tui launch --help` shows how sources are written.
     """
     viewer = readable(lambda: Viewer(root))
+    _check_budget(viewer.sweep, budget)
     again = _again(viewer.sweep, retry_failed, chosen_tasks(viewer, tasks))
     waiting = [t.index for t in viewer.sweep.tasks if t.state is TaskState.PENDING]
     goes_on = viewer.sweep.paused or (viewer.sweep.ended is not None and not again)
-    wish = _Wish(max_concurrent=max_concurrent, again=tuple(again), goes_on=goes_on)
+    cents = None if budget is None else round(budget * 100)
+    wish = _Wish(max_concurrent=max_concurrent, budget=cents, again=tuple(again), goes_on=goes_on)
     if sources:
         specs = _sources(viewer, sources, not no_verify_sync, accept_new_host_key)
         wish = _with_sources(wish, viewer.sweep, specs)
@@ -98,7 +111,8 @@ def resume(
     from .headless import follow
     from .launch import start
 
-    if readable(viewer.holder) is not None and not take_over and (no_ui or json_lines):
+    here = no_ui or json_lines or not (detach or is_terminal())
+    if readable(viewer.holder) is not None and not take_over and here:
         say(f"{viewer.sweep.id}: its engine runs already ({viewer.holder().describe()}); following it")  # type: ignore[union-attr]
         return follow(viewer.root, json_lines=json_lines)
     options = ctx.obj
@@ -121,6 +135,22 @@ def _again(sweep: Sweep, retry_failed: bool, named: Sequence[int]) -> list[int]:
     return again
 
 
+def _check_budget(sweep: Sweep, budget: float | None) -> None:
+    """A budget that is spent already would stop the sweep at once. Raises `UserError`."""
+    from ...engine.cost import budget_money, money
+
+    spent = sweep.cost(time.time() if sweep.ended_at is None else sweep.ended_at)
+    if budget is not None and budget <= spent:
+        raise UserError(
+            f"{sweep.id} has cost {money(spent)}: a budget of {budget_money(budget)} is spent already"
+        )
+    if budget is None and sweep.budget_spent and sweep.paused:
+        raise UserError(
+            f"the budget of {sweep.id}, {budget_money(sweep.budget)}, is spent; say what it may cost in all, with "
+            f"--budget USD (it has cost {money(spent)})"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class _Wish:
     """What `resume` asks of the engine, in the order it asks."""
@@ -132,6 +162,8 @@ class _Wish:
     enable: Sequence[str] = ()
     remove: Sequence[str] = ()
     max_concurrent: int | None = None
+    budget: int | None = None
+    """US cents."""
     again: tuple[int, ...] = ()
     goes_on: bool = False
     """Whether the sweep must be told to go on: it is paused, or it ended and no retry begins it anew."""
@@ -164,28 +196,32 @@ def _same_place(known: SourceState, spec: SourceSpec) -> bool:
     """Whether a source of the sweep and one that is named like it are one; `hpc` may have become either cluster."""
     before = dict(known.options)
     same_kind = spec.kind == known.kind or (spec.kind == "hpc" and known.kind in ("slurm", "pbs"))
-    return same_kind and all(before.get(key) == spec.options.get(key) for key in ("host", "user", "port"))
+    return same_kind and all(before.get(key) == spec.options.get(key) for key in _PLACE)
 
 
 def _sources(
     viewer: Viewer, texts: Sequence[str], verify: bool, accept_new_host_key: bool
 ) -> Sequence[SourceSpec]:
     """The sources of `--sources`, by the configuration of the sweep's project, or of this folder if that is gone."""
+    from .cloud import with_cloud
     from .configured import chosen_sources, configuration
 
     project = Path(viewer.sweep.project)
     config = configuration(project if project.is_dir() else None)
-    return chosen_sources(
+    specs = chosen_sources(
         texts, config, verify=verify, accept_new_host_key=accept_new_host_key, outputs=viewer.root.parent
     )
+    return with_cloud(viewer.plan, specs, {})[1]
 
 
 def _post(viewer: Viewer, wish: _Wish) -> None:
     """Leave the requests; the engine, running or about to start, takes them in this order."""
     from ...engine.control import post_request, post_source
+    from .cloud import check_clouds
     from .configured import prepared
 
     root = viewer.root
+    check_clouds(viewer.plan, wish.add)
     for spec in prepared(wish.add, Path(viewer.sweep.project)):
         post_source(root, spec)
     for spec in wish.resize:
@@ -197,6 +233,8 @@ def _post(viewer: Viewer, wish: _Wish) -> None:
         post_request(root, "remove_source", source=name)
     if wish.max_concurrent is not None:
         post_request(root, "limit", value=wish.max_concurrent)
+    if wish.budget is not None:
+        post_request(root, "budget", value=wish.budget)
     if wish.again:
         post_request(root, "retry", tasks=wish.again)
     if wish.goes_on:
@@ -219,6 +257,8 @@ def _events(viewer: Viewer, wish: _Wish) -> list[ev.Event]:
     events += [ev.SourceRemoved(name) for name in wish.remove]
     if wish.max_concurrent is not None:
         taken("limit", value=wish.max_concurrent)
+    if wish.budget is not None:
+        taken("budget", value=wish.budget)
     if wish.again:
         taken("retry", tasks=wish.again)
     if wish.goes_on:

@@ -23,7 +23,9 @@ from ...state.lock import LockDamaged
 from .. import format as fmt
 from ..launch_failures import LaunchFailures
 from ..sources import age, figures, prospect, reason, short, source_row, waiting
+from .cost import cost_document, cost_lines
 from .find import all_entries, readable, sweep_argument
+from .instances import instance_documents, print_instances
 from .output import data, data_json, say
 from .table import print_table
 
@@ -40,14 +42,22 @@ _CHECK = {SweepStatus.COMPLETED: 0, SweepStatus.FAILED: 1, SweepStatus.CANCELLED
     help="Exit 0 completed, 1 failed or cancelled, 2 not over, 3 error; print nothing else.",
 )
 def status(root: Path, as_json: bool, check_complete: bool) -> int:
-    """Show the state of SWEEP (default: the latest)."""
+    """Show the state of SWEEP (default: the latest): tasks, sources, cost, and what EC2 says of its instances.
+
+    With --json AWS is not asked: `instances` is what the journal knows, and `cost` (USD, null where unknown) is
+    reckoned from the prices it holds.
+    """
     viewer = readable(lambda: Viewer(root))
     state = readable(viewer.status)
     if as_json:
-        data_json(summary(viewer.sweep, state, root))
+        data_json({**_summary(viewer, state), "instances": instance_documents(viewer)})
     elif not check_complete:
         _print_status(viewer, state)
     return _CHECK.get(state, 2) if check_complete else 0
+
+
+def _summary(viewer: Viewer, state: SweepStatus) -> dict[str, object]:
+    return {**summary(viewer.sweep, state, viewer.root), "cost": cost_document(viewer.sweep, time.time())}
 
 
 def _print_status(viewer: Viewer, state: SweepStatus) -> None:
@@ -72,8 +82,11 @@ def _print_status(viewer: Viewer, state: SweepStatus) -> None:
         left = eta(sweep, sweep.updated_at)
         if left is not None and holder is not None:
             data(f"  left       about {format_duration(round(left))}")
+    for line in cost_lines(sweep, time.time()):
+        data(f"  {line}")
     _print_sources(sweep, idle=lost or state in FINAL)
     data(f"  directory  {viewer.root}")
+    print_instances(viewer)
     if sweep.failures:
         say(f"  what failed: spawn-tui errors {sweep.id}")
     if state is SweepStatus.INTERRUPTED:
@@ -138,7 +151,7 @@ def list_sweeps(as_json: bool, rebuild: bool) -> int:
             rows.append([entry.id, state, "", "", "", _created(entry.created_at)])
             continue
         if as_json:
-            data_json(summary(viewer.sweep, now, viewer.root))
+            data_json(_summary(viewer, now))
         c = counts(viewer.sweep)
         rows.append([
             entry.id, now.value, f"{viewer.sweep.done}/{viewer.sweep.total}", str(c["failed"]), str(c["running"]),

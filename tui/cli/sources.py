@@ -12,7 +12,9 @@ from .configured import configuration
 from .output import data_json, say
 from .table import print_table
 
-_WHERE = ("host", "user", "port")
+_WHERE = ("host", "user", "port", "region")
+_LISTS = ("modules", "setup", "extra", "iam_policy", "security_group", "subnet", "az")
+"""Options that hold one item a line."""
 
 
 @click.command()
@@ -28,6 +30,8 @@ def sources(json_lines: bool) -> int:
       slurm[:NAME][:N]              a Slurm cluster (N: 16 tasks at a time)
       pbs[:NAME][:N]                a PBS cluster (N: 16)
       hpc[:NAME][:N]                whichever of the two is found
+      ec2[:REGION][:N]              AWS EC2, one instance for each task; without a region those that the tasks name
+                                    (N: all at once)
     """
     config = configuration()
     for source in config.sources.values():
@@ -60,8 +64,10 @@ def _slots(source: NamedSource) -> int:
 
 
 def _where(source: NamedSource) -> str:
-    """`user@host:port`, or whose own machine it is."""
+    """`user@host:port`, a region, or whose own machine it is."""
     options = source.options
+    if KINDS[source.kind].cloud:
+        return options.get("region", "as the tasks say")
     if source.kind == "local" or ("host" not in options and KINDS[source.kind].form == "name"):
         return "this machine"
     user = f"{options['user']}@" if "user" in options else ""
@@ -75,7 +81,7 @@ def _rest(source: NamedSource) -> str:
 
 
 def _value(key: str, text: str) -> str | list[str]:
-    return text.splitlines() if key in ("modules", "setup", "extra") else text
+    return text.splitlines() if key in _LISTS else text
 
 
 def _short(path: Path) -> str:

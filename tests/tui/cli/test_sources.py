@@ -118,7 +118,7 @@ def test_dry_run_shows_each_sources_share(project: Path):
     ("arguments", "said"),
     [
         (["--sources", "sever1"], ['did you mean "server1"', "cluster"]),
-        (["--sources", "ec2:us-east-1"], ["AWS EC2", "not available"]),
+        (["--sources", "ec2:us-east-1"], ["instance_type", "t3.micro"]),
         (["--sources", "hpc"], ["neither Slurm (sbatch) nor PBS (qsub)"]),
         (["--strategy", "quick"], ["fastest"]),
     ],
@@ -220,7 +220,7 @@ def test_completion(project: Path, monkeypatch: pytest.MonkeyPatch):
 
     assert complete("s") == ["ssh:", "slurm", "server1"]
     assert complete("local:2,c") == ["local:2,cluster"]
-    assert set(complete("")) == {"local", "ssh:", "slurm", "pbs", "hpc", "server1", "cluster"}
+    assert set(complete("")) == {"local", "ssh:", "slurm", "pbs", "hpc", "ec2", "server1", "cluster"}
     (project / "spawn.yaml").write_text("sources: [")
     assert complete("sl") == ["slurm"]
 

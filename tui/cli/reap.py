@@ -1,0 +1,334 @@
+"""`reap`: end instances that no sweep accounts for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import click
+
+from ...engine.create import DEFAULT_OUTPUT
+from ...engine.viewer import Viewer
+from ...engine.words import iso
+from ...state.layout import SweepLayout
+from .. import format as fmt
+from .find import all_entries
+from .output import SOME_FAILED, UserError, ask, data, data_json, say
+from .table import print_table
+
+if TYPE_CHECKING:
+    from ...engine.aws.lookout import Clouds, Place
+    from ...engine.aws.model import Instance
+    from ...engine.aws.strays import Judged, KnownSweep, Verdict
+
+GONE_WITHIN = 300.0
+"""Seconds instances may take to be seen on their way out."""
+FIRST_LOOK, LAST_LOOK = 1.0, 5.0
+"""Seconds between two looks at them; they grow by half."""
+_UNKNOWN = "?"
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An instance, where it is, and what is thought of it. `cost`: USD so far, None where no price is known."""
+
+    place: Place
+    instance: Instance
+    judged: Judged
+    cost: float | None = None
+
+    @property
+    def sweep(self) -> str:
+        return dict(self.instance.tags).get("spawn:sweep-id", "")
+
+
+@dataclass(slots=True)
+class _Search:
+    """What was found, and how many regions could not be asked."""
+
+    found: list[_Found] = field(default_factory=list["_Found"])
+    silent: int = 0
+
+
+@click.command()
+@click.option(
+    "--region", "regions", multiple=True, metavar="REGION", help="Look there only (may be repeated)."
+)
+@click.option("--all-regions", is_flag=True, help="Look in every region of the account.")
+@click.option("--profile", default="", metavar="NAME", help="Profile of ~/.aws/config.")
+@click.option("--foreign", is_flag=True, help="Also end those of sweeps that are not known here.")
+@click.option(
+    "--stopped", is_flag=True, help="Also end those that were stopped as their task asked (on_complete)."
+)
+@click.option("--dry-run", is_flag=True, help="Show them; end nothing.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per instance and line.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def reap(
+    regions: tuple[str, ...],
+    all_regions: bool,
+    profile: str,
+    foreign: bool,
+    stopped: bool,
+    dry_run: bool,
+    as_json: bool,
+    yes: bool,
+) -> int:
+    """Find instances tagged as spawn-tui's that no sweep accounts for, and terminate them.
+
+    \b
+    spawn-tui reap --dry-run                what there is, where sweeps of yours ran
+    spawn-tui reap --all-regions            look everywhere; asks before it ends anything
+
+    Never touched is what belongs to a sweep that an engine runs, or to a task that may be running. Instances of sweeps
+    that are not known here, for they were launched by somebody else or from another machine, are shown apart.
+
+    Exit status: 0 none is left, or --dry-run; 1 some are left, or a region could not be asked.
+    """
+    from ...engine.aws.lookout import Clouds
+
+    clouds = Clouds()
+    known = _known_sweeps()
+    where = _places(known.values(), regions, all_regions, profile, clouds)
+    search = _search(where, known, clouds)
+    wanted: set[Verdict] = {"stray"}
+    wanted |= {"foreign"} if foreign else set()
+    wanted |= {"kept"} if stopped else set()
+    ended = [each for each in search.found if each.judged.verdict in wanted]
+    others = [each for each in search.found if each.judged.verdict not in (*wanted, "used")]
+    ended, others = _priced(ended, clouds), _priced(others, clouds)
+    if as_json:
+        for each in (*ended, *others):
+            data_json(_document(each))
+    else:
+        _print(ended, others, len(where))
+    used = sum(each.judged.verdict == "used" for each in search.found)
+    if used:
+        say(f"{fmt.plural(used, 'instance')} in use, or perhaps in use, left alone")
+    if dry_run or not ended:
+        return SOME_FAILED if search.silent else 0
+    if not ask(f"Terminate {fmt.plural(len(ended), 'instance')}? Their disks go with them.", assume_yes=yes):
+        say("nothing was terminated")
+        return SOME_FAILED
+    left = _end(_still(ended, wanted), clouds, as_json=as_json)
+    return SOME_FAILED if left or search.silent else 0
+
+
+# --- what is known here --------------------------------------------------------------------------------------
+
+
+def _known_sweeps() -> dict[str, KnownSweep]:
+    """By id: those of the index, and those that lie in this folder's usual place, if they ever had an instance."""
+    from ...engine.aws.strays import KnownSweep
+
+    roots = {entry.id: Path(entry.directory) for entry in all_entries()}
+    for document in (Path.cwd() / DEFAULT_OUTPUT).glob("*/sweep.json"):
+        roots.setdefault(document.parent.name, document.parent)
+    known: dict[str, KnownSweep] = {}
+    for identity, root in roots.items():
+        if not SweepLayout(root).document.exists():
+            known[identity] = KnownSweep(root)
+        elif (root / "ec2").is_dir():
+            known[identity] = _read(root)
+    return known
+
+
+def _read(root: Path) -> KnownSweep:
+    from ...engine.aws.launches import LaunchDamaged
+    from ...engine.aws.lookout import Written, places
+    from ...engine.aws.strays import KnownSweep
+    from ...engine.snapshot import SnapshotError
+    from ...state.documents import DocumentsDamaged
+    from ...state.journal import JournalDamaged
+    from ...state.lock import LockDamaged
+
+    try:
+        viewer = Viewer(root)
+        written = {place.source: Written(root, place.source) for place in places(viewer.sweep)}
+        return KnownSweep(root, viewer.sweep, "", viewer.holder() is not None, written)
+    except (OSError, DocumentsDamaged, SnapshotError, JournalDamaged, LockDamaged, LaunchDamaged) as error:
+        return KnownSweep(root, damage=str(error))
+
+
+def _places(
+    known: Iterable[KnownSweep], regions: Sequence[str], all_regions: bool, profile: str, clouds: Clouds
+) -> list[Place]:
+    """Profiles and regions to ask, each once. Raises `UserError`."""
+    from ...engine.aws.errors import AwsError
+    from ...engine.aws.lookout import Place, places
+    from ...engine.aws.network import regions as all_of
+
+    found: dict[tuple[str, str], Place] = {}
+
+    def add(region: str, profile: str) -> None:
+        options = {"profile": profile} if profile else {}
+        found.setdefault((profile, region), Place("", region, options))
+
+    try:
+        if regions:
+            for region in regions:
+                add(region, profile)
+            return list(found.values())
+        for each in known:
+            for place in places(each.sweep) if each.sweep is not None else ():
+                add(place.region, place.profile)
+        cloud = clouds.of(profile)
+        add(cloud.home_region(), profile)
+        if all_regions:
+            for region in (name for name, usable in all_of(cloud).items() if usable):
+                add(region, profile)
+    except AwsError as error:
+        raise UserError(f"AWS cannot be asked: {error}", status=SOME_FAILED) from None
+    return list(found.values())
+
+
+# --- what there is -------------------------------------------------------------------------------------------
+
+
+def _search(where: Sequence[Place], known: Mapping[str, KnownSweep], clouds: Clouds) -> _Search:
+    from ...engine.aws.errors import AwsError
+    from ...engine.aws.fleet import GONE
+    from ...engine.aws.lookout import LIMIT, ask_all
+    from ...engine.aws.strays import judge
+
+    search = _Search()
+    seen: set[str] = set()
+    for place, answer in ask_all(where, lambda place: clouds.fleet(place).all_managed(), LIMIT):
+        if isinstance(answer, AwsError):
+            search.silent += 1
+            as_whom = f" (profile {place.profile})" if place.profile else ""
+            say(f"{place.region}{as_whom} cannot be asked: {answer}")
+            continue
+        for instance in answer:
+            if instance.state not in GONE and instance.id not in seen:
+                seen.add(instance.id)
+                search.found.append(_Found(place, instance, judge(instance, known)))
+    return search
+
+
+def _priced(found: Sequence[_Found], clouds: Clouds) -> list[_Found]:
+    """With what each has cost; one that is stopped costs its disks alone, of which nothing is known here."""
+    from ...engine.aws.prices import Prices
+
+    prices: dict[str, Prices] = {}
+    out: list[_Found] = []
+    for each in found:
+        place, instance = each.place, each.instance
+        if instance.state not in ("pending", "running"):
+            out.append(each)
+            continue
+        if place.profile not in prices:
+            prices[place.profile] = Prices(clouds.of(place.profile))
+            same = [f for f in found if f.place.profile == place.profile]
+            prices[place.profile].fetch({(f.place.region, f.instance.type, f.instance.market) for f in same})
+        price = prices[place.profile].price(place.region, instance.type, instance.market)
+        hours = max(0.0, time.time() - instance.launched_at) / 3600
+        out.append(replace(each, cost=None if price is None else price.usd_per_hour * hours))
+    return out
+
+
+def _document(each: _Found) -> dict[str, object]:
+    instance = each.instance
+    return {
+        "instance_id": instance.id, "type": instance.type, "region": each.place.region, "state": instance.state,
+        "launched_at": iso(instance.launched_at), "cost": each.cost, "sweep_id": each.sweep,
+        "verdict": each.judged.verdict, "why": each.judged.why,
+    }  # fmt: skip
+
+
+def _print(ended: Sequence[_Found], others: Sequence[_Found], regions: int) -> None:
+    if ended:
+        _table(ended)
+    else:
+        say(f"no instance without a sweep in {fmt.plural(regions, 'region')}")
+    foreign = [each for each in others if each.judged.verdict == "foreign"]
+    kept = [each for each in others if each.judged.verdict == "kept"]
+    for some, what in (
+        (foreign, "of sweeps that are not known here; --foreign ends them as well"),
+        (kept, "stopped, as their tasks asked; --stopped ends them as well"),
+    ):
+        if some:
+            say(f"\n{fmt.plural(len(some), 'instance')} {what}:")
+            _table(some)
+
+
+def _table(found: Sequence[_Found]) -> None:
+    from ...engine.cost import money
+
+    now = time.time()
+    rows = [
+        [
+            each.instance.id, each.instance.type, each.place.region, each.instance.state,
+            fmt.duration(now - each.instance.launched_at), _UNKNOWN if each.cost is None else money(each.cost),
+            each.sweep or _UNKNOWN, each.judged.why,
+        ]
+        for each in found
+    ]  # fmt: skip
+    print_table(["instance", "type", "region", "state", "age", "cost", "sweep", "why"], rows)
+
+
+# --- ending --------------------------------------------------------------------------------------------------
+
+
+def _still(ended: Sequence[_Found], wanted: set[Verdict]) -> list[_Found]:
+    """Those that are still what they were before the question: a sweep may have been resumed meanwhile."""
+    from ...engine.aws.strays import judge
+
+    known = _known_sweeps()
+    still = [each for each in ended if judge(each.instance, known).verdict in wanted]
+    for each in ended:
+        if each not in still:
+            say(f"{each.instance.id}: {judge(each.instance, known).why} now; it was left alone")
+    return still
+
+
+def _end(found: Sequence[_Found], clouds: Clouds, *, as_json: bool) -> int:
+    """Terminate them, and wait until they are seen to go; how many are left."""
+    from ...engine.aws.errors import AwsError
+
+    by_place: dict[tuple[str, str], list[_Found]] = {}
+    for each in found:
+        by_place.setdefault((each.place.profile, each.place.region), []).append(each)
+    left = 0
+    for group in by_place.values():
+        place = group[0].place
+        fleet = clouds.fleet(place)
+        ids = [each.instance.id for each in group]
+        try:
+            told = fleet.terminate(ids)
+            for identity, error in told.refused:
+                say(f"{identity} is not terminated: {error}")
+            refused = {identity for identity, _ in told.refused}
+            waited = [identity for identity in ids if identity not in refused]
+            staying = _see_off(fleet.by_ids, waited)
+        except AwsError as error:
+            say(f"{place.region}: {error}; nobody can say whether its {len(ids)} instances go. Ask again.")
+            left += len(ids)
+            continue
+        for identity in staying:
+            say(f"{identity} is not seen to go within {GONE_WITHIN:g} s")
+        gone = len(waited) - len(staying)
+        left += len(refused) + len(staying)
+        (say if as_json else data)(f"{place.region}: {fmt.plural(gone, 'instance')} terminated")
+    return left
+
+
+class _ByIds(Protocol):
+    def __call__(self, ids: Iterable[str], /) -> list[Instance]: ...
+
+
+def _see_off(by_ids: _ByIds, ids: Sequence[str]) -> list[str]:
+    """Wait until these are on their way out, or not known any more; those that are not."""
+    from ...engine.aws.fleet import GONE
+
+    end, pause = time.monotonic() + GONE_WITHIN, FIRST_LOOK
+    left = list(ids)
+    while left:
+        left = [instance.id for instance in by_ids(left) if instance.state not in GONE]
+        if not left or time.monotonic() >= end:
+            break
+        time.sleep(min(pause, max(0.0, end - time.monotonic())))
+        pause = min(LAST_LOOK, pause * 1.5)
+    return left
