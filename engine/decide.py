@@ -81,14 +81,14 @@ def _housekeeping(sweep: Sweep, now: float) -> list[ev.Event]:
     if lost:
         out.append(ev.Ended(tuple(lost)))
     out += _budget(sweep, now)
-    out += [ev.SourceRoom(s.name) for s in sweep.sources.values() if s.room and now >= _room_again(sweep, s)]
+    out += [_more_room(s) for s in sweep.sources.values() if s.room and now >= _room_again(sweep, s)]
     return out or _out_of_reach(sweep, now) or judge(sweep)
 
 
 def _budget(sweep: Sweep, now: float) -> list[ev.Event]:
     """What the money spent so far asks for."""
-    if not sweep.budget or sweep.budget_spent:
-        return []
+    if not sweep.budget or sweep.budget_spent or any(s.unheard and s.rate for s in sweep.sources.values()):
+        return []  # what ran when the last engine stopped may have ended long ago: its source is heard first
     cost = sweep.cost(now)
     if cost >= sweep.budget:
         return [ev.BudgetSpent(round(cost, 4), sweep.budget_action)]
@@ -104,6 +104,12 @@ def _budget_ends(sweep: Sweep, now: float) -> float | None:
         return None
     mark = sweep.budget if sweep.budget_warned else BUDGET_WARNING * sweep.budget
     return now + max(_INSTANT, (mark - sweep.cost(now)) / rate * 3600)
+
+
+def _more_room(source: SourceState) -> ev.SourceRoom:
+    """It is asked for twice as much: few are refused, and room that has come is soon found."""
+    more = 2 * source.room
+    return ev.SourceRoom(source.name, 0 if more >= source.slots else more, source.room_reason)
 
 
 def _room_again(sweep: Sweep, source: SourceState) -> float:

@@ -378,6 +378,7 @@ class Engine:
         attempts = self.sweep.tasks[ref.task].attempts
         if prepare:
             self.home.prepare(ref.task, ref.attempt)
+        before = next((a for a in reversed(attempts[: ref.attempt - 1]) if a.started_at is not None), None)
         return Job(
             ref,
             token(self.sweep.id, name, ref.attempt),
@@ -386,5 +387,6 @@ class Engine:
             partial(self.renderer.render, ref.task, attempt=ref.attempt, source=source),
             self.store.plan.timeout,
             self.store.plan.tasks[ref.task].launch,
-            attempts[ref.attempt - 2].source if ref.attempt > 1 else None,
+            before.source if before is not None else None,
+            before.number if before is not None else 0,
         )

@@ -87,8 +87,11 @@ class End:
     """The task is not to blame: it is tried again elsewhere, and this was no try of its own."""
     given_up: bool = False
     """Nobody saw this end; the attempt may still be alive, and even complete."""
+    handle: str = ""
     rate: float | None = None
-    """What it cost, in USD per hour, if it was never seen running."""
+    """As in `Started`, of an attempt that was never seen running, or before its price was known."""
+    no_room: bool = False
+    """Its source had no room for it: that says nothing of the task, however often."""
     final: bool = False
     """It is of no use to try it again as it is (an instance type that does not exist)."""
 

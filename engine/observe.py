@@ -7,7 +7,7 @@ task that may be alive becomes an event; an end that comes again is a stray, kep
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from . import events as ev
@@ -44,6 +44,7 @@ class SawEnd:
     stopped: bool = False
     started_at: float | None = None
     ended_at: float | None = None
+    handle: str = ""
     rate: float | None = None
     """USD per hour of what it ran on, where the source knows."""
 
@@ -267,7 +268,7 @@ class _Reading:
         if self._running:
             out.append(ev.Running(tuple(self._running.values())))
         if self._ends:
-            out.append(ev.Ended(tuple(self._ends.values())))
+            out.append(ev.Ended(tuple(self._without_room(end) for end in self._ends.values())))
         if self._withdrawn:
             out.append(ev.Withdrawn(tuple(ev.Ref(*key) for key in self._withdrawn)))
         if self._recovered:
@@ -308,6 +309,11 @@ class _Reading:
             out.append(ev.SourceDisabled(self._name, self._refused, "refused"))
         return out
 
+    def _without_room(self, end: ev.End) -> ev.End:
+        """A launch that was refused together with the word that there is no room."""
+        refused = end.kind == "launch_failed" and end.source_fault and self._full is not None
+        return replace(end, no_room=True) if refused else end
+
     def _no_room(self, reason: str) -> ev.Event:
         """What runs there shows how much room there is; where nothing does, it is left alone for a while."""
         held = len(self._source.active) - len(self._ends) - len(self._withdrawn)
@@ -341,6 +347,7 @@ def _is_news(sweep: Sweep, seen: SawRunning) -> bool:
     task = sweep.tasks[seen.task]
     return (
         task.state is TaskState.LAUNCHING
+        or (seen.rate is not None and task.attempts[-1].rate is None)
         or task.unknown_since is not None
         or (task.state is TaskState.CANCELLING and task.attempts[-1].started_at is None)
     )
@@ -388,5 +395,5 @@ def _end_of(sweep: Sweep, seen: SawEnd | SawNothing | SawWithdrawn) -> ev.End:
     lost = kind in ("source_lost", "spot_interrupted") and source is not None and source.kind != "local"
     return ev.End(
         seen.task, seen.attempt, state, kind, seen.exit_code, seen.signal, seen.message, seen.started_at, seen.ended_at,
-        source_fault=lost, rate=seen.rate,
+        source_fault=lost, handle=seen.handle, rate=seen.rate,
     )  # fmt: skip

@@ -149,7 +149,13 @@ def _run_locked(
     clock = SteadyClock(store.sweep.updated_at)
     waker = Waker()
     context = SourceContext(
-        layout, store.sweep.id, Path(store.sweep.project), store.sweep.name, store.sweep.total, waker.wake
+        layout,
+        store.sweep.id,
+        Path(store.sweep.project),
+        store.sweep.name,
+        store.sweep.total,
+        waker.wake,
+        lock.check,
     )
 
     def make(state: SourceState) -> Source:

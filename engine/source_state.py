@@ -316,6 +316,11 @@ class SourceState:
         elif self.kind in PRICED:
             self.unpriced += 1
 
+    def uncharge(self) -> None:
+        """What an attempt of unknown price costs is known now, and charged anew."""
+        if self.kind in PRICED:
+            self.unpriced -= 1
+
     def settle(self, rate: float | None, start: float, usd: float | None) -> None:
         """Such an attempt has ended, and has cost `usd`."""
         if rate is not None:

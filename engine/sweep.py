@@ -10,7 +10,7 @@ from __future__ import annotations
 from . import events as ev
 from .health import HealthRules
 from .model import ACTIVE, ANYWHERE, ENDED, FINAL, ApplyError, Attempt, Sweep, SweepStatus, Task, TaskState
-from .source_state import Batch, ReadyTasks, SourceState, TaskQueue
+from .source_state import PRICED, Batch, ReadyTasks, SourceState, TaskQueue
 from .transitions import (
     backoff,
     brought_home,
@@ -234,7 +234,7 @@ def _budget_spent(sweep: Sweep, event: ev.BudgetSpent) -> None:
     sweep.pause_reason = f"the budget of {sweep.budget:.2f} USD is spent"
     if event.action == "terminate":
         for source in sweep.sources.values():
-            for index in sorted(source.active) if source.rate or source.unpriced else ():
+            for index in sorted(source.active) if source.kind in PRICED or source.price is not None else ():
                 _request_cancel(sweep, sweep.tasks[index], force=False)
 
 

@@ -61,6 +61,8 @@ def running(sweep: Sweep, at: float, started: ev.Started) -> None:
         attempt.started_at = started.started_at if started.started_at is not None else at
         attempt.rate = source.price if started.rate is None else started.rate
         source.charge(attempt.rate, attempt.started_at)
+    elif attempt.rate is None and started.rate is not None:
+        _priced(source, attempt, started.rate, attempt.started_at)
     task.unknown_since = None
     sweep.unknown.pop(started.task, None)
     source.began(started.task)
@@ -87,6 +89,9 @@ def ended(sweep: Sweep, at: float, end: ev.End) -> None:
         seconds = max(0.0, attempt.ended_at - attempt.started_at)
     source = source_of(sweep, attempt.source)
     source.release(end.task, attempt.batch)
+    attempt.handle = attempt.handle or end.handle
+    if begun is not None and attempt.rate is None and end.rate is not None:
+        _priced(source, attempt, end.rate, begun)
     if begun is None and attempt.started_at is not None:
         # It came and went between two looks.
         attempt.rate = source.price if end.rate is None else end.rate
@@ -113,6 +118,13 @@ def ended(sweep: Sweep, at: float, end: ev.End) -> None:
             sweep.retry_due[end.task] = None
 
 
+def _priced(source: SourceState, attempt: Attempt, rate: float, start: float) -> None:
+    """The price of an attempt that was seen running came later."""
+    source.uncharge()
+    attempt.rate = rate
+    source.charge(rate, start)
+
+
 def _let_go(sweep: Sweep, task: Task, state: TaskState) -> None:
     """The task's attempt is over: nothing is doubted of it or due to it any more."""
     task.unknown_since = None
@@ -132,6 +144,8 @@ def _again(sweep: Sweep, task: Task, end: ev.End) -> bool:
         if end.kind == "source_lost":
             task.losses += 1
             return task.losses < LOSSES
+        if end.no_room:
+            return True
         task.refusals += 1
         return task.refusals < REFUSALS
     return len(task.attempts) - task.tries_before <= sweep.retry_max and end.kind in sweep.retry_on

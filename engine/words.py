@@ -48,7 +48,7 @@ def describe(event: ev.Event) -> str:
         case ev.SourceRoom():
             if not event.room:
                 return f"source {event.source} is asked for all its slots again"
-            return f"source {event.source} has room for {event.room} now: {event.reason}"
+            return f"source {event.source} is taken to have room for {event.room}: {event.reason}"
         case ev.EngineStarted():
             return f"engine started: pid {event.pid} on {event.host} (epoch {event.epoch})"
         case ev.EngineStopped():

@@ -319,13 +319,13 @@ guard_ttl &
 guards="$guards $!"
 guard_spot &
 guards="$guards $!"
+setting "$mine/settings" upload_every
+guard_logs "$value" & # from the start: a bootstrap.log in the bucket is the first sign of life
+logger=$!
 prepare
 oom_before=$(sed -n 's/^oom_kill //p' /proc/vmstat)
 [ ! -s "$root/verdict" ] || fail "it ended before it began"
 setting "$mine/settings" completion_delay && delay=$value
-setting "$mine/settings" upload_every
-guard_logs "$value" &
-logger=$!
 begin
 setting "$mine/settings" idle_timeout
 if [ -n "$value" ]; then

@@ -72,7 +72,7 @@ class Cloud:
     def renew(self) -> None:
         """Read the credentials anew: somebody may have logged in again meanwhile."""
         with self._lock:
-            self._session = None
+            self._session = self._caller = None
             self._clients.clear()
 
     def caller(self) -> tuple[str, str]:

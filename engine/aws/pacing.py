@@ -86,6 +86,8 @@ class Pacer:
         tries = 0
         while True:
             sent = self._turn(operation, ends, last)
+            if self.stop.is_set():
+                raise Stopped(operation)
             try:
                 answer = function()
             except AwsError as error:

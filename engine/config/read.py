@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
-from typing import TypeVar
+from typing import TypeVar, get_args
 
+from ..aws.counts import region
+from ..aws.model import OnComplete
+from ..aws.spec_values import SpecError, texts
 from ..plan.model import Value
 from ..plan.problems import NULL, Findings, Located, Path, did_you_mean, kind_of
 from ..sources.registry import KINDS
@@ -19,6 +22,7 @@ from .values import Wrong
 T = TypeVar("T")
 SECTIONS = ("sources", "defaults", "health", "sync", "collect")
 TYPES = tuple(KINDS)
+ENDINGS: tuple[str, ...] = get_args(OnComplete)
 _OF_SWEEPS = ("params", "grid", "paired", "sweep", "command")
 _SOURCE_KEYS = ("type", "max_tasks")
 _NOTES = ("x-", "_")
@@ -123,6 +127,7 @@ def _source(name: str, entry: Value, path: Path, findings: Findings) -> NamedSou
         elif (word := _read(option.read, value, here, findings)) is not None:
             options[option.name] = word
     _check_login(kind, options, path, findings)
+    _check_cloud(kind, options, path, findings)
     return NamedSource(name, kind, slots, options)
 
 
@@ -130,8 +135,6 @@ def _type(value: Value, given: bool, path: Path, findings: Findings) -> str | No
     known = ", ".join(TYPES)
     if not given:
         findings.error(path, "has no `type`", remedy=f"write type: and one of {known}")
-    elif value == "ec2":
-        findings.error((*path, "type"), "EC2 is not available in this version", remedy=f"known are {known}")
     elif isinstance(value, str) and value in TYPES:
         return value
     else:
@@ -150,7 +153,7 @@ def _check_name(name: str, kind: str, path: Path, findings: Findings) -> None:
             "is not a name that --sources can say",
             remedy="use letters, digits, . _ and -, not digits alone",
         )
-    elif name in ("ssh", "ec2") or (name in KINDS and name != kind and name != "hpc"):
+    elif name == "ssh" or (name in KINDS and name != kind and name != "hpc"):
         findings.error(
             path, f"is the name of a kind, and this is a source of type {kind}", remedy="rename it"
         )
@@ -173,6 +176,28 @@ def _check_login(kind: str, options: Mapping[str, str], path: Path, findings: Fi
                 (*path, key), "says how to log in, and there is no `host`", remedy="write host: too"
             )
             return
+
+
+def _check_cloud(kind: str, options: Mapping[str, str], path: Path, findings: Findings) -> None:
+    """What can be said of instances without asking AWS. Without a region those count that the tasks name."""
+    if not KINDS[kind].cloud:
+        return
+    ending = options.get("on_complete", ENDINGS[0])
+    if ending not in ENDINGS:
+        remedy = did_you_mean(ending, ENDINGS) or f"known are {', '.join(ENDINGS)}"
+        findings.error((*path, "on_complete"), "is nothing an instance does", value=ending, remedy=remedy)
+    where = options.get("region")
+    if where is None:
+        return
+    try:
+        region("region", where)
+    except SpecError as error:
+        findings.error((*path, "region"), error.message, value=where, remedy=error.remedy)
+        return
+    for zone in texts("az", options.get("az")):
+        if not zone.startswith(where):
+            remedy = f"write {where}a, or the zone's own region"
+            findings.error((*path, "az"), f"is not in {where}", value=zone, remedy=remedy)
 
 
 def _read(reader: Callable[[Value], T], value: Value, path: Path, findings: Findings) -> T | None:

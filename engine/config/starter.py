@@ -140,11 +140,7 @@ def _name_used(source: str) -> str:
 def _name(host: str) -> str:
     """The source's name: the host's, as far as `--sources` can say it."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", host).strip("-")[:63]
-    return (
-        name
-        if NAME.fullmatch(name) and not name.isdigit() and name not in (*KINDS, "ec2")
-        else f"host-{name}"[:63]
-    )
+    return name if NAME.fullmatch(name) and not name.isdigit() and name not in KINDS else f"host-{name}"[:63]
 
 
 def _scalar(text: str) -> str:
@@ -162,6 +158,15 @@ def _word(text: str) -> str:
 
 
 _REST = """\
+# Instances of AWS EC2 are a source as well: one for each task. (The next lines belong to `sources:` above.)
+#   ec2:
+#     type: ec2
+#     instance_type: t3.micro  # a task may ask for another
+#     max_tasks: 20            # instances at a time; without it, all at once
+#     ttl: 2h                  # an instance ends then, whatever it does; also idle_timeout, on_complete
+#     spot: false              # also spot_max_price, spot_fallback
+#     region: us-east-1        # without it, where the tasks say; also profile, ami, key_name, iam_policy, bucket
+
 # What a launch does where neither the command line nor the sweep's file says.
 defaults:
   sources: [{names}]

@@ -48,7 +48,9 @@ class Job:
     launch: Mapping[str, Value] = field(default_factory=dict[str, Value])
     """What its task asks of the instance it runs on (`PlannedTask.launch`)."""
     previous_source: str | None = None
-    """Where the attempt before this one ran (the attempt numbered one less), if there was one."""
+    previous_attempt: int = 0
+    """Where the latest attempt before this one ran that ran at all, and its number; a launch that was refused left
+    nothing to go on from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class SourceContext:
     sweep_size: int = 0
     wake: Callable[[], None] = lambda: None
     """Call it from any thread when there is something to poll."""
+    check: Callable[[], None] = lambda: None
+    """Raises if another engine holds the sweep's lock: asked before anything that cannot be taken back."""
 
 
 class Source(Protocol):

@@ -8,6 +8,7 @@ seen, nothing has ended.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,14 +24,15 @@ from ..aws.errors import TEMPORARY, AwsError, Trouble
 from ..aws.fleet import GONE, Fleet
 from ..aws.homeward import Homeward
 from ..aws.launch_request import Variant, next_variant
-from ..aws.launches import LaunchAnswer, LaunchRequest, LaunchStore
+from ..aws.launches import LaunchAnswer, LaunchDamaged, LaunchRequest, LaunchStore
+from ..aws.lookout import deadline
 from ..aws.model import ALIVE, TAG_SWEEP_INDEX, Instance, InstanceSpec, Market, Report
 from ..aws.pacing import Pacer
 from ..aws.prices import Prices
 from ..aws.spec import SpecDefaults, SpecError, spec_of
 from ..collect.rules import CollectRules
 from ..events import Ref
-from ..observe import CannotTell, SawEnd, SawNothing, SawRunning, SourceFull, SourceRefused
+from ..observe import CannotTell, SawEnd, SawHealth, SawNothing, SawRunning, SourceFull
 from .base import Job, SourceContext
 from .ec2_ends import reported, unreported, vanished
 from .ec2_launch import Group, Launcher, Outcome, split
@@ -52,8 +54,16 @@ UNSEEN = 300.0
 was just launched may be invisible for a while ("Ensuring consistency", Amazon EC2 API Reference)."""
 BOOT = 600.0
 """Seconds a running instance may take until its first sign of life is in the bucket."""
+PATIENT = 3
+"""Times `BOOT` for which an instance is waited for whose status checks are good: it may be fetching much."""
+OVERDUE = 900.0
+"""Seconds after the end of its time to live at which an instance is ended from outside."""
+MOST_WORDS = 400
+"""Characters of what AWS says that are kept: a refusal may come with kilobytes of encoded details."""
 LINGER = 300.0
 """Seconds an instance may go on after its report before it is ended from outside."""
+AT_ONCE = -math.inf
+"""Since when an instance goes on that is not waited for."""
 CALL_LIMIT = 60.0
 """Seconds that one question may take with all its repetitions."""
 AGAIN = 15.0
@@ -82,7 +92,9 @@ class _Live:
     group: Group | None = None
     """Its launch, as long as that is under way."""
     instance: str = ""
-    rate: float | None = None
+    price: Future[float | None] | None = None
+    priced: bool = False
+    """Whether its price was told."""
     since: float = 0.0
     """Since when it has its instance."""
     seen: Instance | None = None
@@ -92,8 +104,17 @@ class _Live:
     signs: bool = False
     """Whether anything of it was found in the bucket."""
     sign_due: float = 0.0
+    look_due: float = 0.0
     tagged: bool = False
     told_unknown: bool = False
+    forgotten: str = ""
+    """What EC2 has forgotten it of, in words: it was launched, and nobody knows its instance any more."""
+
+    @property
+    def rate(self) -> float | None:
+        """USD per hour; None as long as nobody has said it."""
+        asked = self.price
+        return asked.result() if asked is not None and asked.done() and not asked.cancelled() else None
 
 
 class Ec2Source(ThreadedSource):
@@ -131,7 +152,11 @@ class Ec2Source(ThreadedSource):
         self._over: dict[str, tuple[float, str]] = {}
         """Instances whose attempt has ended, with since when, and how they shall end."""
         self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix=f"launches of {self.name}")
+        self._prices: dict[tuple[str, Market], Future[float | None]] = {}
         self._homeward: Homeward | None = None
+        self._labels = True
+        self._launches: dict[str, str] = {}
+        """How the instances of a launch of this sweep end, by its token; other instances are none of ours."""
         self._fresh = True
         """Whether nobody has looked yet: an engine before this one may have left something."""
         self._quick_until = 0.0
@@ -144,11 +169,30 @@ class Ec2Source(ThreadedSource):
     def do_connect(self) -> None:
         self._cloud.renew()
         with _talking(self.name):
-            self._cloud.caller()
-            self._bucket.ensure()
-        if self._launcher is None:
-            self._launcher = Launcher(
-                self.name, self.options, self.context, self._cloud, self._bucket, self._pacer, self._store
+            self._require_account(self._cloud.caller()[0])
+            if self._launcher is None:
+                for request, _ in self._store.open():
+                    self._know(request)
+                self._launcher = Launcher(
+                    self.name, self.options, self.context, self._cloud, self._bucket, self._pacer, self._store
+                )
+        for live in self._live.values():
+            live.running = False  # while nobody answered it was unknown: that it runs is news again
+
+    def _require_account(self, account: str) -> None:
+        """What was launched in one account cannot be seen with the credentials of another; it has not gone for that."""
+        path = self.context.layout.root / "ec2" / f"{self.name}.account"
+        try:
+            known = path.read_text().strip()
+        except FileNotFoundError:
+            disk = LocalDisk()
+            disk.make_dir(path.parent)
+            disk.replace(path, f"{account}\n".encode())
+            return
+        if known != account:
+            raise Refused(
+                f"{self.name} was begun in account {known}, and these credentials are of {account}: "
+                f"set AWS_PROFILE (or log in) as before"
             )
 
     def do_launch(self, batch: str, jobs: Sequence[Job], limit: int) -> None:
@@ -182,14 +226,15 @@ class Ec2Source(ThreadedSource):
         """There is no queue here: nothing waits that could be taken back."""
 
     def do_adopt(self, jobs: Sequence[Job], *, running: frozenset[Ref], cancelling: frozenset[Ref]) -> None:
-        stored = self._store.open()
+        with _talking(self.name):
+            stored = self._store.open()
         latest: dict[tuple[int, int], tuple[LaunchRequest, LaunchAnswer | None, int]] = {}
-        for request, answer in stored:
+        # By number and not by time: a clock may have been set back between two launches.
+        for request, answer in sorted(stored, key=lambda launch: launch[0].try_number):
             for index, attempt in enumerate(request.attempts):
                 latest[attempt] = (request, answer, index)
         fresh: dict[str, list[_Live]] = {}
         again: dict[str, Group] = {}
-        gone: list[_Live] = []
         for job in jobs:
             if job.ref in self._live:
                 continue
@@ -198,7 +243,6 @@ class Ec2Source(ThreadedSource):
             if request is not None and answer is not None and answer.instance(index):
                 self._live[job.ref] = live
                 self._has_instance(live, request, answer.instance(index))
-                live.running = job.ref in running
             elif request is not None and answer is None:
                 # Nobody knows whether it was sent: it is sent again, as it was.
                 self._live[job.ref] = live
@@ -206,17 +250,17 @@ class Ec2Source(ThreadedSource):
                 live.group = again[request.token]
             elif answer is not None and answer.forgotten:
                 self._live[job.ref] = live
-                gone.append(live)
+                live.forgotten = "of its launch"
             elif live.stopping:
                 self.tell(SawNothing(*job.ref, "cancelled before it was launched"))
+            elif job.ref in running:
+                text = "it ran, and nothing is written down of the launch of its instance"
+                self.tell(SawEnd(*job.ref, failure="source_lost", message=text))
             else:
                 fresh.setdefault(job.batch, []).append(live)
         self._unsure += [(0.0, group) for group in again.values()]
         for batch, lives in fresh.items():
             self._enter(batch, lives)
-        with _talking(self.name):
-            for live in gone:
-                self._gone(live, "of its launch")
 
     def _spec(self, job: Job) -> InstanceSpec | None:
         """What its instance was asked to be; None if that cannot be said any more (the source was described anew)."""
@@ -311,7 +355,7 @@ class Ec2Source(ThreadedSource):
             if instance:
                 self._has_instance(live, request, instance)
             elif answer.forgotten:
-                self._gone(live, f"of the launch {request.token}")
+                live.forgotten = f"of the launch {request.token}"
             else:
                 left.append(job)
         if left:
@@ -337,11 +381,10 @@ class Ec2Source(ThreadedSource):
         elif kind == "quota":
             self._no_room(group, words)
         elif kind == "permission":
-            reason = f"{self.name}: {words}"
+            # Of this request, not of all there are: three in a row disable the source, and a probe finds out later.
             jobs = [*group.jobs, *group.behind]
             self._let_go(jobs)
-            nothing = [SawNothing(*job.ref, reason, source_fault=True) for job in jobs]
-            self.tell(*nothing, SourceRefused(reason))
+            self.tell(*(SawNothing(*job.ref, words[:MOST_WORDS], source_fault=True) for job in jobs))
         else:
             for job in (*group.jobs, *group.behind):
                 self._forget(self._live[job.ref], SawNothing(*job.ref, words, final=True))
@@ -350,7 +393,9 @@ class Ec2Source(ThreadedSource):
         """Another type, zone or market that the user allowed; or there is no room."""
         tried = [*group.tried, *([group.variant] if group.variant else [])]
         variant = next_variant(group.spec, tried, kind)
-        if variant is None:
+        if variant is not None and "*" in variant.type:
+            variant = None  # of a launch that was found again: which sizes there are is looked up once more
+        elif variant is None:
             self._no_room(group, words)
             return
         self._add(Group(group.batch, group.spec, group.jobs, tried, variant, behind=group.behind))
@@ -369,9 +414,18 @@ class Ec2Source(ThreadedSource):
             self._live.pop(job.ref, None)
 
     def _has_instance(self, live: _Live, request: LaunchRequest, instance: str) -> None:
+        self._know(request)
         live.instance, live.group, live.since = instance, None, time.monotonic()
         live.sign_due = live.since + BOOT
-        live.rate = self._price(self.region, request.type, request.market)
+        live.price = self._asked_price(request.type, request.market)
+
+    def _asked_price(self, instance_type: str, market: Market) -> Future[float | None]:
+        """Prices are told by other APIs, which may be slow or away: nothing waits for them."""
+        known = self._prices.get((instance_type, market))
+        if known is None or (known.done() and known.result() is None):
+            known = self._pool.submit(self._price, self.region, instance_type, market)
+            self._prices[instance_type, market] = known
+        return known
 
     # --- looking -------------------------------------------------------------------------------------------------
 
@@ -388,26 +442,58 @@ class Ec2Source(ThreadedSource):
         with _talking(self.name):
             self._receive()
             self._send()
+            with self._one_by_one() as each:
+                for live in [live for live in self._live.values() if live.forgotten]:
+                    each(lambda live=live: self._gone(live, live.forgotten))
             if not (self._fresh or self._over or any(live.instance for live in self._live.values())):
                 return
             instances = {instance.id: instance for instance in self._fleet.instances(self.context.sweep_id)}
             now = time.monotonic()
             lives = [live for live in self._live.values() if live.instance]
-            reports = self._reports(lives, instances)
-            for live in lives:
-                self._judge(live, instances.get(live.instance), reports, now)
-            self._end(instances, now)
+            self._end(instances, now)  # first: what costs money ends though a bucket may not answer
+            with self._one_by_one() as each:
+                reports = self._reports(lives, instances, each)
+                for live in lives:
+                    instance = instances.get(live.instance)
+                    each(lambda live=live, instance=instance: self._judge(live, instance, reports, now))
             self._label()
             self._fresh = False
 
-    def _reports(self, lives: Sequence[_Live], instances: Mapping[str, Instance]) -> dict[str, Report]:
-        """What those have left whose instance is over, by the attempt's name."""
+    @contextmanager
+    def _one_by_one(self) -> Generator[Callable[[Callable[[], None]], None], None, None]:
+        """What AWS says of one keeps no other from being looked at; the first trouble is told at the end."""
+        troubles: list[AwsError] = []
+
+        def each(do: Callable[[], None]) -> None:
+            try:
+                do()
+            except AwsError as error:
+                troubles.append(error)
+
+        yield each
+        if troubles:
+            raise troubles[0]
+
+    def _reports(
+        self,
+        lives: Sequence[_Live],
+        instances: Mapping[str, Instance],
+        each: Callable[[Callable[[], None]], None],
+    ) -> dict[str, Report | None]:
+        """What those have left whose instance is over, by the attempt's name; without those that cannot be had."""
         names = [live.name for live in lives if _is_over(live, instances.get(live.instance))]
-        found = zip(names, self._pool.map(self._bucket.report, names), strict=True)
-        return {name: report for name, report in found if report is not None}
+        asked = {name: self._pool.submit(self._bucket.report, name) for name in names}
+        found: dict[str, Report | None] = {}
+
+        def take(name: str, answer: Future[Report | None]) -> None:
+            found[name] = answer.result()
+
+        for name, answer in asked.items():
+            each(lambda name=name, answer=answer: take(name, answer))
+        return found
 
     def _judge(
-        self, live: _Live, instance: Instance | None, reports: Mapping[str, Report], now: float
+        self, live: _Live, instance: Instance | None, reports: Mapping[str, Report | None], now: float
     ) -> None:
         """What a look says of one attempt."""
         if instance is None:
@@ -417,9 +503,9 @@ class Ec2Source(ThreadedSource):
         if instance.state in ALIVE:
             self._at_work(live, instance, now)
             return
-        if not _is_over(live, instance):
+        if not _is_over(live, instance) or live.name not in reports:
             return
-        report = reports.get(live.name)
+        report = reports[live.name]
         settled = instance.state in SETTLED
         if report is not None:
             # Paid for from the launch on, whatever was done when.
@@ -428,8 +514,11 @@ class Ec2Source(ThreadedSource):
             self._ended(live, unreported(live.job.ref, instance, stopped=live.stopping))
 
     def _at_work(self, live: _Live, instance: Instance, now: float) -> None:
-        if instance.state == "running" and not live.running and not live.stopping:
-            live.running = True
+        if not live.stopping and self._overdue(live, instance, now):
+            return
+        news = not live.running or (live.rate is not None and not live.priced)
+        if instance.state == "running" and news and not live.stopping:
+            live.running, live.priced = True, live.rate is not None
             self.tell(SawRunning(*live.job.ref, instance.id, instance.launched_at, live.rate))
         if live.stopping or live.signs or now < live.sign_due:
             if live.spec is not None and live.spec.on_complete == "hibernate" and live.running:
@@ -439,19 +528,42 @@ class Ec2Source(ThreadedSource):
         live.sign_due = now + BOOT
         if live.signs:
             return
-        health = self._fleet.statuses([instance.id]).get(instance.id, "insufficient-data")
-        if health == "initializing":
+        health = self._of_interest(lambda: self._fleet.statuses([instance.id]).get(instance.id, ""), "")
+        if health == "initializing" or (health == "ok" and now - live.since < PATIENT * BOOT):
             return
-        console = self._fleet.console_output(instance.id)
+        console = self._of_interest(lambda: self._fleet.console_output(instance.id), "")
         _keep(live.job.directory / "console.log", console)
         text = (
-            f"instance {instance.id} has given no sign of life for {BOOT:.0f} s (status checks: {health}); "
+            f"instance {instance.id} has given no sign of life (status checks: {health or 'unknown'}); "
             f"its console is in {live.job.directory.name}/console.log"
         )
         self._ended(
             live, SawEnd(*live.job.ref, failure="source_lost", message=text, started_at=instance.launched_at)
         )
-        self._over[instance.id] = (0.0, "terminate")
+        self._over[instance.id] = (AT_ONCE, "terminate")
+
+    def _of_interest(self, ask: Callable[[], str], otherwise: str) -> str:
+        """What only helps to understand: who may not be told goes on without."""
+        try:
+            return ask()
+        except AwsError as error:
+            if error.kind != "permission":
+                raise
+            return otherwise
+
+    def _overdue(self, live: _Live, instance: Instance, now: float) -> bool:
+        """End an instance that should have ended itself long ago: its system hangs, or the shutdown does."""
+        over_at = deadline(instance, live.spec.ttl if live.spec is not None else None)
+        if over_at is None or time.time() < over_at + OVERDUE or now < live.look_due:
+            return False
+        live.look_due = now + OVERDUE
+        report = self._bucket.report(live.name)
+        text = f"instance {instance.id} did not end when its time to live was over; it is terminated"
+        lost = SawEnd(*live.job.ref, failure="timeout", message=text)
+        end = lost if report is None else self._reported(live, report)
+        self._ended(live, replace(end, started_at=instance.launched_at))
+        self._over[instance.id] = (AT_ONCE, "terminate")
+        return True
 
     def _hibernate(self, live: _Live, instance: Instance) -> None:
         """Only the API can hibernate: the instance reports, and waits for it."""
@@ -468,8 +580,8 @@ class Ec2Source(ThreadedSource):
             return
         found = self._fleet.by_ids([live.instance])
         if found:
-            known = {found[0].id: found[0]}
-            self._judge(live, found[0], self._reports([live], known), now)
+            reports = {live.name: self._bucket.report(live.name)} if _is_over(live, found[0]) else {}
+            self._judge(live, found[0], reports, now)
             return
         self._gone(live, live.instance)
 
@@ -484,7 +596,7 @@ class Ec2Source(ThreadedSource):
 
     def _reported(self, live: _Live, report: Report) -> SawEnd:
         job = live.job
-        end = reported(job.ref, report, job.timeout, stopped=live.stopping)
+        end = reported(job.ref, report, job.timeout, stopped=live.stopping, instance=live.seen)
         if end.failure == "timeout" and report.flag in ("ttl", "idle") and _only_waits(live):
             # Nothing was to be done but to be there.
             return SawEnd(*job.ref, exit_code=0, started_at=end.started_at, ended_at=end.ended_at)
@@ -493,7 +605,7 @@ class Ec2Source(ThreadedSource):
     def _ended(self, live: _Live, end: SawEnd) -> None:
         how = live.spec.on_complete if live.spec is not None else "terminate"
         self._over.setdefault(live.instance, (time.monotonic(), "terminate" if live.stopping else how))
-        self._forget(live, replace(end, rate=live.rate))
+        self._forget(live, replace(end, handle=live.instance, rate=live.rate))
 
     def _forget(self, live: _Live, seen: SawEnd | SawNothing) -> None:
         self._live.pop(live.job.ref, None)
@@ -521,6 +633,9 @@ class Ec2Source(ThreadedSource):
                 (terminate if how == "terminate" else stop).append(identity)
         # One that is not shown may be there all the same.
         left = [one for one in terminate if one not in instances or instances[one].state not in GONE]
+        if self._closing or not (left or stop):
+            return
+        self.context.check()
         if left:
             self._fleet.terminate(left)
             self._hurry()
@@ -533,15 +648,17 @@ class Ec2Source(ThreadedSource):
             return  # one of those may be what nobody seems to wait for
         held = {live.instance for live in self._live.values()} | self._over.keys()
         for instance in instances.values():
-            if instance.id not in held and instance.state in ALIVE and self._is_mine(instance):
-                self._over[instance.id] = (0.0, "terminate")
+            how = self._launches.get(instance.launch)
+            if instance.id not in held and instance.state in ALIVE and how == "terminate":
+                self._over[instance.id] = (AT_ONCE, how)
 
-    def _is_mine(self, instance: Instance) -> bool:
-        return dict(instance.tags).get("spawn:source") == self.name
+    def _know(self, request: LaunchRequest) -> None:
+        behaviour = request.request.get("InstanceInitiatedShutdownBehavior")
+        self._launches[request.token] = "stop" if behaviour == "stop" else "terminate"
 
     def _label(self) -> None:
         """Give each instance of a launch its own index and name; what they share came with the launch."""
-        for live in self._live.values():
+        for live in self._live.values() if self._labels else ():
             seen = live.seen
             if seen is None or live.tagged or not live.running or TAG_SWEEP_INDEX in dict(seen.tags):
                 continue
@@ -550,6 +667,13 @@ class Ec2Source(ThreadedSource):
             try:
                 self._fleet.tag([seen.id, *seen.volumes], {TAG_SWEEP_INDEX: index, "Name": name})
             except AwsError as error:
+                if error.kind == "permission":
+                    # Many may tag only what they launch. Nothing is found by these, so nobody is kept from working.
+                    self._labels = False
+                    self.tell(
+                        SawHealth(queue=f"instances keep the sweep's name ({error.action} is not allowed)")
+                    )
+                    return
                 if error.kind != "not_found":
                     raise
                 continue  # it or its disk has gone since it was seen: the next look says more
@@ -573,6 +697,8 @@ class Ec2Source(ThreadedSource):
             self._homeward.close()
 
     def do_close(self) -> None:
+        if self._launcher is not None:
+            self._launcher.close()
         self._pacer.stop.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -620,6 +746,8 @@ def _talking(name: str) -> Generator[None, None, None]:
     """What AWS says in a source's words."""
     try:
         yield
+    except LaunchDamaged as error:
+        raise Refused(f"{name}: {error}") from error
     except AwsError as error:
         if error.kind == "credentials":
             raise Away(

@@ -6,6 +6,8 @@ Reference) says who ended it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..aws.model import Instance, Report
 from ..events import Ref
 from ..observe import SawEnd
@@ -17,8 +19,12 @@ _FROM_INSIDE = ("Client.InstanceInitiatedShutdown",)
 _NO_ROOM = ("Server.InsufficientInstanceCapacity",)
 
 
-def reported(ref: Ref, report: Report, timeout: float | None, *, stopped: bool) -> SawEnd:
-    """The end as the instance told it. `timeout`: the task's, in seconds; `stopped`: whether we had ended it."""
+def reported(
+    ref: Ref, report: Report, timeout: float | None, *, stopped: bool, instance: Instance | None = None
+) -> SawEnd:
+    """The end as the instance told it. `timeout`: the task's, in seconds; `stopped`: whether we had ended it;
+    `instance`: as EC2 showed it last, which knows better who ended it from outside.
+    """
     began, ended = report.started_at, report.ended_at
     match report.flag:
         case "ttl":
@@ -40,10 +46,14 @@ def reported(ref: Ref, report: Report, timeout: float | None, *, stopped: bool) 
                 ref, outcome, complaint=report.message, stopped=stopped, started_at=began, ended_at=ended
             )
             if report.flag == "term" and not stopped:
-                # The system went down over it: somebody stopped or terminated the instance.
+                # The system went down over it: somebody stopped or terminated the instance. AWS does not promise that
+                # the notice of a Spot interruption comes before.
+                if instance is not None and instance.reason_code == SPOT:
+                    return replace(unreported(ref, instance, stopped=False), started_at=began, ended_at=ended)
                 text = f"its instance {report.instance} was ended by somebody else"
                 return SawEnd(*ref, failure="terminated", message=text, started_at=began, ended_at=ended)
-            return seen
+            # Of one that went well a message says what did not come along: files that could not be uploaded.
+            return replace(seen, message=report.message) if report.status == 0 and report.message else seen
 
 
 def unreported(ref: Ref, instance: Instance, *, stopped: bool) -> SawEnd:

@@ -26,7 +26,7 @@ from ..aws.images import disk_for, image_for
 from ..aws.launch_request import Variant, build_request, own_tags, token_of, variants
 from ..aws.launches import LaunchAnswer, LaunchRequest, LaunchStore, send
 from ..aws.model import InstanceSpec
-from ..aws.pacing import Pacer
+from ..aws.pacing import Pacer, Stopped
 from ..aws.pack import ATTEMPTS_THERE, PREVIOUS_THERE, PROJECT_THERE, PackedAttempt, PackSettings, build_pack
 from ..aws.project_upload import PackedProject, pack_project
 from ..aws.roles import ensure_profile, is_pending, profile_of
@@ -100,6 +100,9 @@ class Launcher:
         self._name, self._options, self._context = name, options, context
         self._cloud, self._bucket, self._pacer, self._store = cloud, bucket, pacer, store
         self._lock = threading.Lock()
+        self._gate = threading.Lock()
+        self._closed = False
+        self._has_bucket = False
         self._numbers: dict[str, int] = {}
         self._region = options["region"]
         self._known: dict[InstanceSpec, InstanceSpec] = {}
@@ -107,6 +110,11 @@ class Launcher:
         self._owner = ""
         for request, _ in store.open():
             self._numbers[request.batch] = max(self._numbers.get(request.batch, 0), request.try_number)
+
+    def close(self) -> None:
+        """From now on nothing new is written down, and so nothing new is launched: another engine may hold the lock."""
+        with self._gate:
+            self._closed = True
 
     def launch(self, group: Group) -> Outcome:
         """Ask for these instances. Raises nothing of AWS: that is part of the outcome."""
@@ -133,6 +141,7 @@ class Launcher:
         """`new_profile`: it may have been made a moment ago, and EC2 does not know it yet; that passes."""
         ends = time.monotonic() + (PROFILE_KNOWN if new_profile else 0.0)
         while True:
+            self._context.check()
             answer = send(request, self._cloud, self._region, self._pacer, SEND_LIMIT)
             unknown = is_pending(
                 AwsError(answer.error_kind or "other", answer.error_code, answer.error_words)
@@ -148,7 +157,10 @@ class Launcher:
         except SpecError as error:
             outcome.hopeless += [(job, str(error)) for job in group.jobs]
             return
-        group.variant = group.variant or variants(spec)[0]
+        group.variant = group.variant or next((one for one in variants(spec) if one not in group.tried), None)
+        if group.variant is None:
+            raise AwsError("capacity", "InsufficientInstanceCapacity", "every type that is allowed was tried")
+        self._ensure_bucket()
         packed = self._packed(group, outcome)
         if not packed:
             return
@@ -192,7 +204,14 @@ class Launcher:
             token, self._name, group.batch, tuple((job.ref.task, job.ref.attempt) for job in group.jobs),
             arguments, time.time(), number, group.variant.market, group.variant.type,
         )  # fmt: skip
-        self._store.write(request)
+        with self._gate:
+            if self._closed:
+                raise Stopped("RunInstances")
+            self._context.check()
+            try:
+                self._store.write(request)
+            except ValueError as error:
+                raise AwsError("other", "", str(error), "RunInstances") from error
         group.request = request
 
     def _asked(self, operation: str, function: Callable[[], T]) -> T:
@@ -213,7 +232,7 @@ class Launcher:
             name = attempt_name(job.ref)
             previous: tuple[tuple[str, str], ...] = ()
             if job.previous_source == self._name:
-                before = attempt_name(job.ref._replace(attempt=job.ref.attempt - 1))
+                before = attempt_name(job.ref._replace(attempt=job.previous_attempt))
                 # Names that lead out of a directory stay where they are.
                 previous = tuple(
                     (path, url) for path, url in self._bucket.presigned(before) if ".." not in path.split("/")
@@ -259,6 +278,12 @@ class Launcher:
                     archive.unlink()
                 self._project = (url, packed.sha256)
             return self._project
+
+    def _ensure_bucket(self) -> None:
+        with self._lock:
+            if not self._has_bucket:
+                self._bucket.ensure()
+                self._has_bucket = True
 
     def _packed_project(self, rules: ProjectRules, archive: Path) -> PackedProject:
         """Somebody may be writing in it just now: that passes, or is told."""

@@ -120,7 +120,7 @@ def stage(
     attempt = attempt_name(job.ref)
     previous = None
     if job.previous_source == name:
-        previous = area.directory(f"{task_name(job.ref.task)}.{job.ref.attempt - 1}")
+        previous = area.directory(f"{task_name(job.ref.task)}.{job.previous_attempt}")
     call = job.render(
         task_dir=area.directory(attempt),
         project=project_there(context.project, facts.home, options.get("project_dir")),

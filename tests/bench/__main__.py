@@ -7,7 +7,7 @@ import sys
 
 from .measure import Figure, table
 
-SUITES = ("throughput", "scale", "startup", "ui", "remote")
+SUITES = ("throughput", "scale", "startup", "ui", "remote", "ec2")
 
 
 def main(names: list[str]) -> None:

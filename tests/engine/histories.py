@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from hypothesis import strategies as st
 from spawn_tui.engine import events as ev
 from spawn_tui.engine.decide import decide
 from spawn_tui.engine.sweep import ACTIVE, Sweep, TaskState, apply
 
-KINDS: tuple[ev.FailureKind, ...] = ("exit", "signal", "timeout", "launch_failed", "source_lost")
+KINDS: tuple[ev.FailureKind, ...] = (
+    "exit",
+    "signal",
+    "timeout",
+    "launch_failed",
+    "source_lost",
+    "spot_interrupted",
+)
+FAULTS = ("launch_failed", "source_lost", "spot_interrupted")
+"""Kinds that may be a fault of the source."""
+NEEDS = (
+    ev.Needs(),
+    ev.Needs(("ec2",)),
+    ev.Needs((), ("us-east-1",)),
+    ev.Needs(("ec2", "slurm"), ("us-east-1", "us-west-2")),
+    ev.Needs((), ("nowhere",)),
+)
+"""What groups of tasks may ask for; the last finds no source that is in a region."""
+RATES = (None, 0.0, 0.36, 3600.0)
+"""USD per hour; the last is a dollar a second."""
 
 
 def created(total: int = 3, **settings: object) -> ev.SweepCreated:
@@ -51,10 +72,12 @@ class History:
 def histories(draw: st.DrawFn) -> History:
     """A sweep somewhere on its way."""
     total = draw(st.integers(1, 6))
-    sources = [
-        ev.SourceAdded(f"src-{n}", kind, draw(st.integers(1, 3)), (("k", "v"),), kind == "slurm", kind != "local")
-        for n, kind in enumerate(draw(st.lists(st.sampled_from(("local", "ssh", "slurm")), min_size=1, max_size=3)))
-    ]  # fmt: skip
+    kinds = draw(st.lists(st.sampled_from(("local", "ssh", "slurm", "ec2")), min_size=1, max_size=3))
+    sources = [_source(draw, f"src-{n}", kind) for n, kind in enumerate(kinds)]
+    needs = draw(
+        st.one_of(st.just(()), st.lists(st.sampled_from(NEEDS), min_size=1, max_size=3, unique=True))
+    )
+    group_of = [draw(st.integers(0, len(needs) - 1)) for _ in range(total if needs else 0)]
     first = created(
         total,
         max_concurrent=draw(st.sampled_from((None, 1, 3))),
@@ -69,11 +92,31 @@ def histories(draw: st.DrawFn) -> History:
                 ((), (("cooldown", 0.25), ("failure_tasks", 1), ("withdraw_after", 0.0), ("probes", 2)))
             )
         ),
+        needs=tuple(needs),
+        groups=tuple((group, len(list(run))) for group, run in groupby(group_of)),
+        budget=draw(st.sampled_from((0.0, 0.0, 0.5, 20.0))),
+        budget_action=draw(st.sampled_from(("pause", "terminate"))),
     )
     history = History(first, *sources)
     for _ in range(draw(st.integers(0, 30))):
         _something_happens(draw, history)
     return history
+
+
+def _source(draw: st.DrawFn, name: str, kind: str) -> ev.SourceAdded:
+    region = draw(st.sampled_from(("", "us-east-1", "us-west-2")))
+    price = "" if kind == "ec2" else draw(st.sampled_from(("", "", "7200")))
+    options = (("cost_per_hour", price), ("k", "v"), ("region", region))
+    grace = draw(st.sampled_from((0.0, 0.0, 2.0)))
+    return ev.SourceAdded(
+        name,
+        kind,
+        draw(st.integers(1, 3)),
+        tuple((key, value) for key, value in options if value),
+        kind == "slurm",
+        kind != "local",
+        grace,
+    )
 
 
 def _something_happens(draw: st.DrawFn, history: History) -> None:
@@ -125,7 +168,9 @@ def _something_happens(draw: st.DrawFn, history: History) -> None:
         task = draw(st.sampled_from(active))
         ref = ev.Ref(task.index, len(task.attempts))
         if what == "start":
-            history.add(ev.Running((ev.Started(*ref, draw(st.sampled_from(("", "12:3"))), history.now),)))
+            begun = draw(st.sampled_from((None, history.now, history.now - 0.5)))
+            handle, rate = draw(st.sampled_from(("", "12:3"))), draw(st.sampled_from(RATES))
+            history.add(ev.Running((ev.Started(*ref, handle, begun, rate),)))
         elif what == "doubt":
             history.add(ev.Unknown((ref,), "another host"))
         else:
@@ -136,11 +181,15 @@ def _end(draw: st.DrawFn, ref: ev.Ref, *, cancelled: bool) -> ev.End:
     state: ev.EndState = draw(
         st.sampled_from(("completed", "failed", "cancelled") if cancelled else ("completed", "failed"))
     )
+    rate = draw(st.sampled_from(RATES))
     if state == "failed":
         kind = draw(st.sampled_from(KINDS))
-        fault = kind in ("launch_failed", "source_lost") and draw(st.booleans())
-        return ev.End(*ref, state, kind, message=draw(st.text(max_size=5)), source_fault=fault)
-    return ev.End(*ref, state, exit_code=0, started_at=1.5, ended_at=draw(st.sampled_from((None, 2.5))))
+        fault = kind in FAULTS and draw(st.booleans())
+        final = kind == "launch_failed" and draw(st.booleans())
+        words = draw(st.text(max_size=5))
+        return ev.End(*ref, state, kind, message=words, source_fault=fault, final=final, rate=rate)
+    ended_at = draw(st.sampled_from((None, 2.5)))
+    return ev.End(*ref, state, exit_code=0, started_at=1.5, ended_at=ended_at, rate=rate)
 
 
 def _source_event(draw: st.DrawFn, history: History) -> None:
@@ -153,7 +202,13 @@ def _source_event(draw: st.DrawFn, history: History) -> None:
                     ev.SourceReachable(source.name),
                     ev.SourceRemoved(source.name),
                     ev.SourceAdded(
-                        source.name, source.kind, 2, source.options, source.queue, source.elsewhere
+                        source.name,
+                        source.kind,
+                        2,
+                        source.options,
+                        source.queue,
+                        source.elsewhere,
+                        source.grace,
                     ),
                 )
             )
@@ -163,9 +218,10 @@ def _source_event(draw: st.DrawFn, history: History) -> None:
 
 def _trust_event(draw: st.DrawFn, history: History) -> None:
     source = draw(st.sampled_from(list(history.sweep.sources.values())))
-    cause: ev.Cause = draw(st.sampled_from(("strikes", "refused", "failures", "start")))
+    cause: ev.Cause = draw(st.sampled_from(("strikes", "refused", "failures", "start", "full")))
     events: list[ev.Event] = [
         ev.SourceStrike(source.name, "no answer"),
+        ev.SourceRoom(source.name, draw(st.integers(0, 3)), "quota"),
         ev.SourceHealth(
             source.name, draw(st.sampled_from(("healthy", "degraded"))), 5.0, None, 91.5, 0.5, "1 waits"
         ),
@@ -186,11 +242,12 @@ def _trust_event(draw: st.DrawFn, history: History) -> None:
 def _request(draw: st.DrawFn, history: History) -> ev.Event:
     sweep = history.sweep
     request = f"r{sweep.seq}"
-    verb: ev.Verb = draw(st.sampled_from(("cancel", "pause", "resume", "retry", "slots", "limit")))
+    verb: ev.Verb = draw(st.sampled_from(("cancel", "pause", "resume", "retry", "slots", "limit", "budget")))
     tasks = tuple(draw(st.lists(st.integers(0, sweep.total - 1), max_size=3, unique=True)))
     if sweep.ended is not None and verb in ("cancel", "pause"):
         return ev.RequestRefused(request, "the sweep has ended")
+    if verb == "resume" and sweep.budget_spent:
+        return ev.RequestRefused(request, "the budget is spent")
     source = next(iter(sweep.sources)) if verb == "slots" else ""
-    return ev.RequestTaken(
-        request, verb, tasks, source, draw(st.integers(1, 3)), draw(st.booleans()), "ada@host"
-    )
+    value = draw(st.sampled_from((1, 700, 100_000)) if verb == "budget" else st.integers(1, 3))
+    return ev.RequestTaken(request, verb, tasks, source, value, draw(st.booleans()), "ada@host")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from spawn_tui.engine.config.load import ConfigError, find_project_file, load_config
 from spawn_tui.engine.config.model import Config
+from spawn_tui.engine.config.starter import Starter, config_text
 from spawn_tui.engine.sources.registry import KINDS, parse_sources
 
 WHOLE = """\
@@ -42,6 +43,22 @@ sources:
     extra: [--exclusive, "--constraint=x86"]
   queue1: {type: pbs, partition: long, walltime: 2d}
   any: {type: hpc, host: login2}
+  cloud:
+    type: ec2
+    region: us-west-2
+    max_tasks: 50
+    instance_type: c5.large|m5.large
+    ami_id: ami-0123456789abcdef0
+    key_pair: lab
+    iam_policy: [s3:FullAccess, logs:WriteOnly]
+    security_groups: sg-1
+    availability_zone: [us-west-2a, us-west-2b]
+    disk_size: 30
+    spot: true
+    spot_max_price: 0.10
+    ttl: 2h
+    idle_timeout: 15m
+    on_complete: stop
 defaults: {sources: "local:2,server1", strategy: fastest, max_concurrent: 32, retries: 2, timeout: 2h, output_dir: out}
 health: {grace: 10m, strikes: 5, failure_rate: 50%, failure_tasks: 8, cooldown: 1m, probes: 1, withdraw_after: 10s}
 sync: {exclude: [data/, "*.ckpt"], verify: false}
@@ -69,7 +86,7 @@ def refused(folder: Path, text: str, user: str = "") -> list[str]:
 
 def test_everything_that_can_be_said(tmp_path: Path):
     config = load(tmp_path, WHOLE)
-    assert list(config.sources) == ["local", "server1", "cluster", "queue1", "any"]
+    assert list(config.sources) == ["local", "server1", "cluster", "queue1", "any", "cloud"]
     server = config.sources["server1"]
     assert (server.kind, server.slots, server.place) == ("ssh", 8, f"{tmp_path}/spawn.yaml:3")
     assert server.options == {
@@ -89,6 +106,12 @@ def test_everything_that_can_be_said(tmp_path: Path):
     assert config.sources["cluster"].options == {
         "host": "login", "partition": "gpu", "account": "proj42", "qos": "high", "walltime": "23:59:59", "cpus": "4",
         "mem": "64G", "gpus": "a100:1", "extra": "--exclusive\n--constraint=x86",
+    }  # fmt: skip
+    assert config.sources["cloud"].options == {
+        "region": "us-west-2", "instance_type": "c5.large|m5.large", "ami": "ami-0123456789abcdef0", "key_name": "lab",
+        "iam_policy": "s3:FullAccess\nlogs:WriteOnly", "security_group": "sg-1", "az": "us-west-2a\nus-west-2b",
+        "disk_size": "30", "spot": "true", "spot_max_price": "0.10", "ttl": "7200", "idle_timeout": "900",
+        "on_complete": "stop",
     }  # fmt: skip
     assert config.sources["queue1"].options == {"queue": "long", "walltime": "48:00:00"}
     defaults = config.defaults
@@ -114,7 +137,29 @@ def test_every_option_of_every_kind_stands_in_options_as_text(tmp_path: Path):
                 with pytest.raises(ConfigError) as caught:
                     load(tmp_path, f"sources: {{x: {{type: {kind}, host: h, {name}: {{a: b}}}}}}\n")
                 assert f"sources.x.{name}" in str(caught.value)
-                assert "means nothing" not in str(caught.value) or kind == "local"
+                assert f"sources.x.{name}: means nothing" not in str(caught.value)
+
+
+def test_an_ec2_entry_needs_no_region(tmp_path: Path):
+    """Then those count that the tasks name; what it says holds in each of them."""
+    config = load(tmp_path, "sources: {ec2: {type: ec2, key_name: lab}, mine: {type: ec2, az: us-west-2a}}\n")
+    assert config.sources["ec2"].options == {"key_name": "lab"}
+    bare, placed, mine = parse_sources(["ec2", "ec2:us-east-1:50", "mine"], config.sources)
+    assert (bare.name, dict(bare.options)) == ("ec2", {"key_name": "lab"})
+    assert (placed.name, placed.slots) == ("ec2-us-east-1", 50)
+    assert dict(placed.options) == {"key_name": "lab", "region": "us-east-1"}
+    assert (mine.name, mine.kind, dict(mine.options)) == ("mine", "ec2", {"az": "us-west-2a"})
+
+
+def test_what_init_writes_about_ec2_can_be_taken_as_it_stands(tmp_path: Path):
+    text = config_text(Starter(2))
+    assert list(load(tmp_path, text).sources) == ["local"], "until somebody takes the marks off"
+    lines = text.splitlines()
+    begin = lines.index("#   ec2:")
+    end = lines.index("", begin)
+    bare = [line.removeprefix("# ") for line in lines[begin:end]]
+    options = load(tmp_path, "\n".join([*lines[:begin], *bare, *lines[end:]])).sources["ec2"].options
+    assert options == {"instance_type": "t3.micro", "ttl": "7200", "spot": "false", "region": "us-east-1"}
 
 
 def test_nothing_is_needed(tmp_path: Path):
@@ -154,7 +199,27 @@ def test_defaults_may_name_what_the_other_file_defines(tmp_path: Path):
         ("sources: [a]\n", 1, ["must be a mapping of names to sources"]),
         ("sources:\n  a: {host: x}\n", 2, ["sources.a", "has no `type`"]),
         ("sources:\n  a: {type: shh}\n", 2, ["sources.a.type", '"shh"', 'did you mean "ssh"?']),
-        ("sources:\n  a: {type: ec2}\n", 2, ["EC2 is not available"]),
+        ("sources:\n  a: {type: ec3}\n", 2, ["sources.a.type", 'did you mean "ec2"?']),
+        (
+            "sources:\n  a: {type: ec2, regoin: us-east-1}\n",
+            2,
+            ["sources.a.regoin", 'did you mean "region"?'],
+        ),
+        ("sources:\n  a: {type: ec2, ami_ids: x}\n", 2, ['did you mean "ami_id"?']),
+        ("sources:\n  a: {type: ec2, host: h}\n", 2, ["means nothing to a source of type ec2"]),
+        ("sources:\n  a: {type: ssh, region: us-east-1}\n", 2, ["means nothing to a source of type ssh"]),
+        ("sources:\n  a: {type: ec2, region: }\n", 2, ["sources.a.region: has no value"]),
+        ("sources:\n  a: {type: ec2, region: virginia}\n", 2, ['"virginia" is not a region', "us-east-1"]),
+        ("sources:\n  a: {type: ec2, region: us-east-1a}\n", 2, ["write us-east-1, and the zone as `az`"]),
+        (
+            "sources:\n  a: {type: ec2, region: us-east-1, az: us-west-2a}\n",
+            2,
+            ["sources.a.az", "is not in us-east-1"],
+        ),
+        ("sources:\n  a: {type: ec2, ttl: soon}\n", 2, ["sources.a.ttl", "is not a duration"]),
+        ("sources:\n  a: {type: ec2, spot: maybe}\n", 2, ["must be true or false"]),
+        ("sources:\n  a: {type: ec2, on_complete: terminat}\n", 2, ['did you mean "terminate"?']),
+        ("sources:\n  ec2: {type: ssh}\n", 2, ["is the name of a kind"]),
         ("sources:\n  a:\n    type: ssh\n    prot: 22\n", 4, ["sources.a.prot", 'did you mean "port"?']),
         ("sources:\n  a:\n    type: ssh\n    partition: x\n", 4, ["means nothing to a source of type ssh"]),
         (

@@ -61,6 +61,10 @@ def test_no_limit_is_exceeded(history: History) -> None:
             if isinstance(event, ev.Launching):
                 source = sweep.sources[event.source]
                 assert source.load <= source.slots
+                assert not source.room or source.disabled_since is not None or source.load <= source.room
+                assert event.attempts and event.limit <= len(event.attempts)
+                assert all(source.suits(sweep.needs_of(ref.task)) for ref in event.attempts)
+                assert not sweep.budget_spent
                 assert sweep.max_concurrent is None or sweep.load <= sweep.max_concurrent
                 assert source.queue or not source.held
                 assert not (sweep.paused or sweep.cancel_requested or source.removed)

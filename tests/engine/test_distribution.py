@@ -402,6 +402,23 @@ def test_what_was_given_up_and_had_completed_counts() -> None:
     assert history.sweep.counts[TaskState.COMPLETED] == 2
 
 
+@pytest.mark.xfail(strict=True, reason="core: an attempt is taken off the tries twice")
+def test_what_is_lost_a_second_time_with_its_files_was_one_attempt_all_the_same() -> None:
+    """Given up, completed after all, and then out of reach: the next try is the first that counts."""
+    history = History(
+        created(1, retry_max=1, retry_on=("exit",), retry_backoff=60.0),
+        ev.SourceAdded("far", "ssh", 1, elsewhere=True),
+        ev.SourceAdded("near", "local", 1),
+    )
+    lost = ev.End(0, 1, "failed", "source_lost", source_fault=True, given_up=True)
+    history.add(ev.Launching("b1", "far", (ev.Ref(0, 1),)), ev.Ended((lost,)))
+    history.add(ev.Recovered((ev.End(0, 1, "completed", exit_code=0),)))
+    history.add(ev.OutOfReach((ev.Ref(0, 1),), "its files are there"), ev.Requeued((ev.Delay(0, 0.0),)))
+    history.add(ev.Launching("b2", "near", (ev.Ref(0, 2),)), ev.Ended((ev.End(0, 2, "failed", "exit", 1),)))
+    (event,) = [event for event in history.settle() if isinstance(event, ev.Requeued)]
+    assert event.tasks[0].not_before == history.now + 60.0
+
+
 def test_an_earlier_attempt_counts_though_a_later_one_failed() -> None:
     history = given_up()
     end(history, 1)

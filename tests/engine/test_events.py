@@ -25,7 +25,7 @@ ENDS = st.lists(
         ev.End, st.integers(0, 10**6), st.integers(1, 99), st.sampled_from(get_args(ev.EndState)),
         st.none() | st.sampled_from(get_args(ev.FailureKind)), st.none() | st.integers(0, 255),
         st.none() | st.integers(1, 64), TEXT, st.none() | TIMES, st.none() | TIMES, st.booleans(), st.booleans(),
-        st.none() | TIMES, st.booleans(),
+        TEXT, st.none() | TIMES, st.booleans(), st.booleans(),
     ),
     max_size=3,
 ).map(tuple)  # fmt: skip

@@ -9,6 +9,7 @@ from spawn_tui.engine.decide import decide
 from spawn_tui.engine.health import HealthRules, level_of, too_many
 from spawn_tui.engine.observe import (
     Observation,
+    SawCollected,
     SawEnd,
     SawHealth,
     SawNothing,
@@ -189,6 +190,19 @@ def test_a_source_that_refuses_and_yet_speaks_keeps_what_runs() -> None:
         "source_health",
         "source_disabled",
     ]
+
+
+@pytest.mark.xfail(strict=True, reason="core: who refuses one thing is out of reach, though it answers")
+def test_what_ends_long_after_a_refusal_comes_home_all_the_same() -> None:
+    """A wrong partition for new jobs says nothing of those that run, nor of their files."""
+    history = History(created(2, grace=5.0), ev.SourceAdded("hpc", "slurm", 1, queue=True, elsewhere=True))
+    history.settle()
+    seen(history, "hpc", SawRunning(0, 1), SawHealth(), SourceRefused("no such partition"))
+    history.now += 60.0
+    assert seen(history, "hpc", SawEnd(0, 1, exit_code=0)) == ["ended"]
+    assert decide(history.sweep, history.now).wake_at == history.now + 5.0
+    assert "collected" in seen(history, "hpc", SawCollected(0, 1, 1, 10))
+    assert history.sweep.tasks[0].state is TaskState.COMPLETED and not history.sweep.left_behind
 
 
 # --- failure rates -----------------------------------------------------------------------------------------------

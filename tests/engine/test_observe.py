@@ -14,6 +14,8 @@ from spawn_tui.engine.observe import (
     SawRunning,
     SourceAway,
     SourceBack,
+    SourceFull,
+    SourceRefused,
     interpret,
 )
 
@@ -56,7 +58,10 @@ def seen(history: History, *observations: Observation) -> list[ev.Event]:
         (SawEnd(0, 2, exit_code=124, failure="timeout"), "failed", "timeout"),
         (SawEnd(0, 2, failure="source_lost"), "failed", "source_lost"),
         (SawEnd(0, 2, exit_code=0, stopped=True), "completed", None),
+        (SawEnd(0, 2, failure="spot_interrupted"), "failed", "spot_interrupted"),
+        (SawEnd(0, 2, failure="terminated"), "failed", "terminated"),
         (SawNothing(0, 2), "failed", "launch_failed"),
+        (SawNothing(0, 2, final=True), "failed", "launch_failed"),
     ],
 )
 def test_how_an_attempt_ended(observation: Observation, state: str, kind: str | None) -> None:
@@ -72,6 +77,8 @@ def test_how_an_attempt_ended(observation: Observation, state: str, kind: str | 
         (SawEnd(0, 2, exit_code=0, stopped=True), "cancelled"),
         (SawEnd(0, 2, exit_code=1), "cancelled"),
         (SawEnd(0, 2, signal=15, stopped=True), "cancelled"),
+        (SawEnd(0, 2, failure="terminated", stopped=True), "cancelled"),
+        (SawEnd(0, 2, failure="spot_interrupted"), "cancelled"),
         (SawNothing(0, 2), "cancelled"),
     ],
 )
@@ -87,6 +94,42 @@ def test_an_attempt_revoked_before_its_cancel_was_sent_is_cancelled() -> None:
     history.add(ev.RequestTaken("r", "cancel", (0,)))
     (event,) = seen(history, SawNothing(0, 2))
     assert isinstance(event, ev.Ended) and event.attempts[0].state == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("kind", "failure", "fault"),
+    [
+        ("ec2", "spot_interrupted", True),
+        ("ec2", "source_lost", True),
+        ("ec2", "terminated", False),
+        ("ec2", "timeout", False),
+        ("ssh", "source_lost", True),
+        ("local", "source_lost", False),
+    ],
+)
+def test_whose_fault_the_end_of_a_machine_is(kind: str, failure: ev.FailureKind, fault: bool) -> None:
+    history = History(created(1), ev.SourceAdded("s", kind, 1))
+    history.settle()
+    (event,) = seen(history, SawEnd(0, 1, failure=failure))
+    assert isinstance(event, ev.Ended) and event.attempts[0].source_fault == fault
+
+
+def test_what_an_attempt_costs_comes_with_its_beginning_or_with_its_end() -> None:
+    history = History(created(2), ev.SourceAdded("s", "ec2", 2))
+    history.settle()
+    seen(history, SawRunning(0, 1, "i-1", 990.0, 0.68))
+    assert history.sweep.tasks[0].attempts[0].rate == 0.68
+    seen(history, SawEnd(1, 1, exit_code=0, started_at=990.0, ended_at=1000.0, rate=0.36))
+    assert history.sweep.tasks[1].attempts[0].rate == 0.36
+    assert history.sweep.sources["s"].spent == pytest.approx(0.001)
+    assert history.sweep.sources["s"].rate == 0.68
+
+
+def test_a_source_that_is_full_speaks() -> None:
+    """What it holds is not doubted, though it was refused something else."""
+    history = running()
+    assert [event.type for event in seen(history, SourceFull("quota"))] == ["source_room"]
+    assert history.sweep.sources["s"].room == 2 and not history.sweep.unknown
 
 
 def test_the_first_end_counts_and_the_same_end_again_is_no_news() -> None:
@@ -140,15 +183,20 @@ def test_a_source_that_is_away_says_nothing_of_its_tasks() -> None:
     assert history.sweep.sources["s"].free == 0
 
 
+OF_THE_SOURCE = (SourceAway, SourceBack, SourceFull, SourceRefused)
+RATE = st.sampled_from((None, 0.0, 3600.0))
 OBSERVATIONS = st.lists(
     st.one_of(
-        st.builds(SawRunning, st.integers(0, 5), st.integers(1, 3)),
+        st.builds(SawRunning, st.integers(0, 5), st.integers(1, 3), rate=RATE),
         st.builds(SawEnd, st.integers(0, 5), st.integers(1, 3), st.sampled_from((0, 1)), stopped=st.booleans()),
         st.builds(SawEnd, st.integers(0, 5), st.integers(1, 3), failure=st.just("source_lost")),
-        st.builds(SawNothing, st.integers(0, 5), st.integers(1, 3)),
+        st.builds(SawEnd, st.integers(0, 5), st.integers(1, 3), failure=st.just("spot_interrupted"), rate=RATE),
+        st.builds(SawNothing, st.integers(0, 5), st.integers(1, 3), source_fault=st.booleans(), final=st.booleans()),
         st.builds(CannotTell, st.integers(0, 5), st.integers(1, 3), st.just("?")),
         st.builds(SourceAway, st.just("?")),
         st.builds(SourceBack),
+        st.builds(SourceFull, st.just("no capacity")),
+        st.builds(SourceRefused, st.just("no such account")),
     ),
     max_size=8,
 )  # fmt: skip
@@ -157,7 +205,7 @@ OBSERVATIONS = st.lists(
 @given(histories(), OBSERVATIONS)
 @settings(max_examples=100, deadline=None)
 def test_whatever_is_said_the_events_can_be_applied(history: History, said: list[Observation]) -> None:
-    said = [o for o in said if isinstance(o, SourceAway | SourceBack) or o.task < history.sweep.total]
+    said = [o for o in said if isinstance(o, OF_THE_SOURCE) or o.task < history.sweep.total]
     history.add(*interpret(history.sweep, "src-0", said, history.now))
     check_shape(history.sweep)
     again = interpret(

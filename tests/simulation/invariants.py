@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import fields
+from math import isclose
 from pathlib import Path
 from typing import Protocol
 
 from spawn_tui.engine import event_lines
 from spawn_tui.engine import events as ev
+from spawn_tui.engine.decide import BUDGET_WARNING
+from spawn_tui.engine.source_state import PRICED
 from spawn_tui.engine.sweep import ACTIVE, ENDED, FINAL, Sweep, TaskState, apply
 from spawn_tui.engine.transitions import LOSSES, REFUSALS
 from spawn_tui.state.journal import JournalForked, JournalReader
@@ -35,6 +38,7 @@ LEGAL = {
 """What a task's state may become by one event."""
 ROUNDING = 0.002
 """Times in the journal are milliseconds."""
+CENT = 0.01
 GIVEN_UP = "given up"
 
 
@@ -133,6 +137,10 @@ def check_shape(sweep: Sweep) -> None:
             name,
             kept,
         )
+        demand(min(source.load, source.held, source.free, source.room) >= 0, "less than nothing", source)
+        demand(source.free == 0 or source.usable, "free slots where nothing may be launched", source)
+    check_ready(sweep)
+    check_money(sweep)
     states = {
         "retry_due": (sweep.retry_due, {F}),
         "cancel_due": (sweep.cancel_due, {L, R}),
@@ -147,6 +155,53 @@ def check_shape(sweep: Sweep) -> None:
     demand((sweep.ended is not None) == (sweep.ended_at is not None), "an end without a time")
     demand(sweep.ended is None or sweep.ended in FINAL, "an end that is none", sweep.ended)
     demand(sweep.ended is None or sweep.active == 0, "a sweep ended while attempts are alive")
+
+
+def check_ready(sweep: Sweep) -> None:
+    """Each ready task stands in the queue of its own group."""
+    demand(len(sweep.group_of) in (0, sweep.total), "some tasks say what they need", len(sweep.group_of))
+    for group, queue in sweep.ready.groups():
+        demand(len(queue) > 0, "a group of which nothing is ready", group)
+        for index in queue if sweep.needs else ():
+            demand(sweep.group_of[index] == group, "a task stands in another group's queue", index, group)
+            demand(sweep.needs_of(index) == sweep.needs[group], "a task asks for something else", index)
+
+
+def check_money(sweep: Sweep) -> None:
+    """The sums that are kept equal those over the attempts."""
+    rate, starts, spent = (dict.fromkeys(sweep.sources, 0.0) for _ in range(3))
+    unpriced = dict.fromkeys(sweep.sources, 0)
+    for task in sweep.tasks:
+        for attempt in task.attempts:
+            name, begun = attempt.source, attempt.started_at
+            if begun is None:
+                continue
+            if attempt.rate is None:
+                unpriced[name] += sweep.sources[name].kind in PRICED
+            elif attempt.ended_at is None:
+                rate[name] += attempt.rate
+                starts[name] += attempt.rate * begun
+            else:
+                spent[name] += attempt.rate * max(0.0, attempt.ended_at - begun) / 3600
+    for name, source in sweep.sources.items():
+        demand(
+            isclose(source.rate, rate[name], abs_tol=1e-6),
+            "a rate is not the sum",
+            name,
+            source.rate,
+            rate[name],
+        )
+        near = isclose(source.rate_starts, starts[name], rel_tol=1e-9, abs_tol=1.0)
+        demand(near, "rates times starts are not the sum", name, source.rate_starts, starts[name])
+        near = isclose(source.spent, spent[name], rel_tol=1e-9, abs_tol=1e-6)
+        demand(near, "what was spent is not the sum", name, source.spent, spent[name])
+        kept = source.unpriced
+        demand(kept == unpriced[name], "attempts without a price are not the sum", name, kept, unpriced[name])
+    for now in (sweep.updated_at, sweep.updated_at + 1000.0):
+        cost = sum(spent[name] + max(0.0, now * rate[name] - starts[name]) / 3600 for name in sweep.sources)
+        demand(
+            isclose(sweep.cost(now), cost, rel_tol=1e-6, abs_tol=1e-3), "the cost is not the sum", now, cost
+        )
 
 
 _PLAIN = tuple(
@@ -207,6 +262,9 @@ class Witness:
         """Attempts a forced cancel was journalled for."""
         self._to_force: set[ev.Ref] = set()
         """Attempts for which one was requested."""
+        self._costs: set[ev.Ref] = set()
+        """Attempts that were to be ended when the budget was spent."""
+        self._budget_spent = False
         self._engine_began = 0.0
         self._seen_at: dict[ev.Ref, float] = {}
         """When attempts were last seen running."""
@@ -229,7 +287,8 @@ class Witness:
     def read_again(self) -> None:
         """From the first event on; what was judged already is not judged again."""
         self.sweep, self.taken = Sweep(), []
-        self._forced, self._to_force, self._faults = set(), set(), set()
+        self._forced, self._to_force, self._faults, self._costs = set(), set(), set(), set()
+        self._budget_spent = False
         self._reader = JournalReader(self._disk, self._journal)
         self._follow(judge=False)
 
@@ -240,6 +299,10 @@ class Witness:
             task = sweep.tasks[ref.task]
             alive = task.state in ACTIVE and len(task.attempts) == ref.attempt
             demand(not alive, "a forced cancel came to its source as a gentle one", ref)
+        for ref in self._costs:
+            task = sweep.tasks[ref.task]
+            alive = len(task.attempts) == ref.attempt and task.state in (L, R)
+            demand(not alive, "what costs goes on though the budget is spent", ref)
 
     def _follow(self, *, judge: bool) -> None:
         for line in self._reader.read():
@@ -265,6 +328,8 @@ class Witness:
             case ev.RequestTaken() | ev.RequestRefused():
                 demand(event.request not in self.taken, "a request was obeyed twice", event.request)
                 self.taken.append(event.request)
+                if isinstance(event, ev.RequestTaken) and event.verb == "budget":
+                    self._budget_spent = False
                 if isinstance(event, ev.RequestTaken) and event.verb == "cancel" and event.force:
                     tasks = (sweep.tasks[index] for index in event.tasks or range(sweep.total))
                     self._to_force |= {ev.Ref(t.index, len(t.attempts)) for t in tasks if t.state in ACTIVE}
@@ -272,6 +337,14 @@ class Witness:
                 self._faults |= {ev.Ref(end.task, end.attempt) for end in event.attempts if end.source_fault}
             case ev.OutOfReach():
                 self._faults.update(event.attempts)
+            case ev.BudgetSpent():
+                self._budget_spent = True
+                self._costs = {
+                    ev.Ref(index, len(sweep.tasks[index].attempts))
+                    for source in sweep.sources.values()
+                    if event.action == "terminate" and (source.kind == "ec2" or source.price is not None)
+                    for index in source.active
+                }
             case ev.Cancelling(force=True):
                 self._forced.update(event.attempts)
             case ev.EngineStarted():
@@ -296,6 +369,17 @@ class Witness:
                 demand(sweep.ended is None, "a launch after the end")
                 demand(source.unreachable_since is None, "a launch on a source that is away")
                 demand(not source.removed, "a launch on a source that was removed")
+                demand(not self._budget_spent, "a launch though the budget is spent")
+                demand(
+                    0 < len(event.attempts) >= event.limit, "a launch of nothing, or a limit of more", event
+                )
+                for ref in event.attempts:
+                    demand(
+                        source.suits(sweep.needs_of(ref.task)),
+                        "launched where it may not run",
+                        ref,
+                        source.name,
+                    )
                 if source.disabled_since is not None:
                     demand(
                         len(event.attempts) == 1 and source.probing is None,
@@ -345,7 +429,12 @@ class Witness:
                 demand(event.limit > 0 and event.batch in source.batches, "a limit of nothing", event)
             case ev.Withdrawing():
                 source = sweep.sources[event.source]
-                demand(not sweep.ready and not sweep.paused, "withdrawn though there is other work")
+                demand(not sweep.paused, "withdrawn while paused")
+                idle = [s for s in sweep.sources.values() if s.free and not s.queue]
+                for _, queue in sweep.ready.groups():
+                    needs = sweep.needs_of(queue.first(1)[0])
+                    other = any(s.suits(needs) for s in idle)
+                    demand(not other, "withdrawn though there is other work", needs)
                 for ref in event.attempts:
                     demand(ref.task in source.waiting, "asked back though it does not wait", ref)
             case ev.Withdrawn():
@@ -372,6 +461,15 @@ class Witness:
                 for brought in event.attempts:
                     run = self._run_of(ev.Ref(brought.task, brought.attempt))
                     demand(run is None or run.state != "running", "brought home before its end", brought)
+            case ev.BudgetWarned() | ev.BudgetSpent():
+                part = 1.0 if isinstance(event, ev.BudgetSpent) else BUDGET_WARNING
+                demand(sweep.budget > 0 and not self._budget_spent, "a budget that nobody watches", event)
+                demand(event.cost >= part * sweep.budget - CENT, "told too early", event, sweep.budget)
+                demand(event.cost <= sweep.cost(at) + CENT, "it has not cost that", event, sweep.cost(at))
+            case ev.SourceRoom() if event.room:
+                source = sweep.sources[event.source]
+                rooms = (len(source.active), 2 * source.room)
+                demand(event.room in rooms, "room for other than what it holds, or twice that", event, rooms)
             case ev.SweepEnded():
                 demand(sweep.active == 0, "the sweep ended while attempts are alive")
                 for task, number in sweep.uncollected:
@@ -380,7 +478,7 @@ class Witness:
                     if source.disabled_cause == "start":
                         continue  # there is nobody to ask
                     demand(
-                        since is not None and at >= since + sweep.grace - ROUNDING,
+                        since is not None and at >= since + sweep.grace_of(source) - ROUNDING,
                         "ended before files were home that could have come",
                         task,
                         number,
@@ -400,6 +498,8 @@ class Witness:
         if isinstance(event, ev.Launching):
             source = sweep.sources[event.source]
             demand(source.load <= source.slots, f"{source.name} has more attempts than slots", source)
+            room = source.room if source.disabled_since is None else 0
+            demand(not room or source.load <= room, f"{source.name} has more attempts than room", source)
             demand(source.queue or not source.held, f"{source.name} holds attempts back and has no queue")
             limit = sweep.max_concurrent
             demand(
@@ -422,7 +522,7 @@ class Witness:
             )
             doubted = max(since or 0.0, self._engine_began, seen_at)
             demand(
-                at - doubted >= sweep.grace - ROUNDING,
+                at - doubted >= sweep.grace_of(source) - ROUNDING,
                 "given up before the grace period ended",
                 at - doubted,
                 end,

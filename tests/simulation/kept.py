@@ -27,4 +27,7 @@ KEPT: dict[int, str] = {
     74: "a source that was disabled got one probe after the other",
     56: "a probe was given to a source that was away",
     166: "an attempt that our own signal ended with 0 was taken for a late completion",
+    1014: "two disabled sources were each given a probe, and there was one task",
+    1057: "an engine that read the snapshot served the groups of tasks in another order than the journal tells",
+    1745: "an attempt that was given up, came back, and was lost with its files was taken off the tries twice",
 }

@@ -6,7 +6,8 @@ enough to show what one fault alone would break.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from random import Random
 
 from spawn_tui.engine import events as ev
@@ -25,6 +26,14 @@ ACTIONS = (
     "enable_source", "full_cluster",
 )  # fmt: skip
 """What people and the world do to a sweep while it runs."""
+CLOUD_ACTIONS = ("capacity", "spot", "terminated", "budget", "capacity", "spot")
+"""What else happens on a day with clouds."""
+REGIONS = ("here", "there")
+NEEDS = (
+    ev.Needs(), ev.Needs(("ec2",)), ev.Needs((), ("here",)), ev.Needs((), ("there",)),
+    ev.Needs(("ec2", "cluster"), ("here", "there")), ev.Needs(("ec2",), ("there",)),
+)  # fmt: skip
+NOWHERE = ev.Needs(("ec2",), ("nowhere",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,8 @@ class Scenario:
     clock_jumps: bool
     never_returns: bool
     """Whether a host that goes away may stay away for good."""
+    clouds: bool = False
+    """Whether there are clouds, regions, prices and budgets on this day."""
 
 
 def draw(rng: Random) -> Scenario:
@@ -106,3 +117,41 @@ def draw(rng: Random) -> Scenario:
         clock_jumps=rng.random() < 0.4,
         never_returns=rng.random() < 0.2,
     )  # fmt: skip
+
+
+def with_clouds(plain: Scenario, rng: Random) -> Scenario:
+    """The same day, with machines for rent among its sources, tasks that ask for regions, and money to be counted."""
+    frame, *sources = plain.first
+    assert isinstance(frame, ev.SweepCreated)
+    asked = [rng.choice(NEEDS) for _ in range(rng.choice((0, 1, 2, 2, 3)))]
+    if asked and rng.random() < 0.1:
+        asked.append(NOWHERE)
+    needs = tuple(dict.fromkeys(asked))
+    group_of = [rng.randrange(len(needs)) for _ in range(frame.total if needs else 0)]
+    frame = replace(
+        frame,
+        needs=needs,
+        groups=tuple((group, len(list(run))) for group, run in groupby(group_of)),
+        budget=rng.choice((0.0, 0.0, 0.5, 5.0, 40.0)),
+        budget_action=rng.choice(("pause", "terminate")),
+    )
+    first: list[ev.Event] = [frame]
+    for number, source in enumerate(sources, 1):
+        assert isinstance(source, ev.SourceAdded)
+        first.append(_in_a_region(source, number, rng, cloud=number == 1 or rng.random() < 0.4))
+    return replace(
+        plain,
+        first=tuple(first),
+        actions=(*plain.actions, *(action for action in CLOUD_ACTIONS if rng.random() < 0.5)),
+        temper=replace(plain.temper, final=rng.choice((0.0, 0.0, 0.1))),
+        clouds=True,
+    )
+
+
+def _in_a_region(source: ev.SourceAdded, number: int, rng: Random, *, cloud: bool) -> ev.SourceAdded:
+    grace = rng.choice((0.0, 0.0, 0.2, 8.0))
+    options = (("region", rng.choice(REGIONS)),) if cloud or rng.random() < 0.4 else ()
+    if cloud:
+        return ev.SourceAdded(f"ec2-{number}", "ec2", rng.randint(1, 6), options, elsewhere=True, grace=grace)
+    price = (("cost_per_hour", rng.choice(("360", "3600"))),) if rng.random() < 0.3 else ()
+    return replace(source, options=(*price, *options), grace=grace)

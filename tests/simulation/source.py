@@ -24,10 +24,12 @@ from spawn_tui.engine.observe import (
     SawWithdrawn,
     SourceAway,
     SourceBack,
+    SourceFull,
     SourceRefused,
 )
 from spawn_tui.engine.sources.base import Job
 
+from .cloud import Cloud
 from .cluster import Cluster
 from .host import Host, Run
 
@@ -54,6 +56,8 @@ class Temper:
     """A poll that is refused altogether, as with another host key."""
     loses: float = 0.0
     """A launch command that never arrives, and nobody is told."""
+    final: float = 0.0
+    """In a cloud: a launch that is refused for what the task asks for."""
     cannot_tell: float = 0.0
     """An attempt taken over of which nobody can say for a while whether it lives."""
 
@@ -76,6 +80,8 @@ class _Known:
     told_silence: bool = False
     told_running: bool = False
     fault: bool = False
+    final: bool = False
+    no_room: bool = False
     withdrawing: bool = False
 
 
@@ -97,11 +103,17 @@ class SimSource:
         """Attempts whose files are on their way home, and when they arrive."""
         self._away: bool | None = None
         self._news: list[Observation] = []
+        self._refused: list[Observation] = []
+        """What there was no room for."""
         self._late: list[tuple[float, int, Observation]] = []
         self._history: list[Observation] = []
         self._serial = 0
 
     # --- what the engine asks ------------------------------------------------------------------------------------
+
+    @property
+    def _cloud(self) -> Cloud | None:
+        return self._host if isinstance(self._host, Cloud) else None
 
     @property
     def _cluster(self) -> Cluster | None:
@@ -200,6 +212,10 @@ class SimSource:
         for known in list(self._open.values()):
             self._look(known, at)
         out += self._told(at)
+        if self._refused:
+            # In one breath, as the contract says: neither late nor twice.
+            out += [*self._refused, SourceFull("no capacity")]
+            self._refused = []
         for ref in [ref for ref, due in self._hauls.items() if due <= at]:
             del self._hauls[ref]
             out.append(SawCollected(*ref, 1, 10, "a file stayed there" if ref.task % 7 == 3 else ""))
@@ -217,7 +233,7 @@ class SimSource:
         return out
 
     def wake_after(self) -> float | None:
-        return 0.0 if self._news else None
+        return 0.0 if self._news or self._refused else None
 
     def close(self) -> None:
         """Nothing is held."""
@@ -240,6 +256,9 @@ class SimSource:
         if lot < self._temper.refuses and self._host.revoke(job.token, job.ref):
             known.fault = self._rng.random() < self._temper.faulty
             return  # the refusal is found at the next look
+        cloud = self._cloud
+        if cloud is not None and self._refuses(cloud, known):
+            return
         if lot >= 1.0 - self._temper.loses:
             return
         if self._cluster is None:
@@ -247,6 +266,15 @@ class SimSource:
         else:
             # Of a batch of an earlier engine the limit is not known until somebody says it.
             self._cluster.submit(job.batch, job.token, job.ref, self._limits.get(job.batch, 1))
+
+    def _refuses(self, cloud: Cloud, known: _Known) -> bool:
+        """Whether the cloud cannot launch it: for want of room, or ever."""
+        job = known.job
+        known.final = self._temper.final > 0 and self._rng.random() < self._temper.final
+        if job.token in cloud.claims or not (known.final or cloud.full):
+            return False
+        known.no_room = not known.final
+        return cloud.revoke(job.token, job.ref)
 
     def _take_over(self, known: _Known) -> None:
         job = known.job
@@ -309,18 +337,21 @@ class SimSource:
 
     def _find(self, known: _Known, run: Run) -> None:
         ref = known.job.ref
+        rate = self._cloud.rate if self._cloud is not None else None
         match run.state:
             case "running":
                 if not known.told_running:
                     known.told_running = known.seen = True
-                    self._news.append(SawRunning(*ref, f"sim:{known.job.token}", run.started_at))
+                    self._news.append(SawRunning(*ref, f"sim:{known.job.token}", run.started_at, rate))
                 return
             case "revoked" if known.seen:
                 self._news.append(SawEnd(*ref, failure="source_lost", message="its directory is gone"))
             case "revoked" if known.withdrawing:
                 self._news.append(SawWithdrawn(*ref))
+            case "revoked" if known.no_room:
+                self._refused.append(SawNothing(*ref, "no capacity", True))
             case "revoked":
-                self._news.append(SawNothing(*ref, "it was revoked", known.fault))
+                self._news.append(SawNothing(*ref, "it was revoked", known.fault, known.final))
             case "lost":
                 self._news.append(
                     SawEnd(*ref, failure="source_lost", message="no exit status", stopped=run.stopped)
@@ -336,6 +367,7 @@ class SimSource:
                         run.stopped,
                         run.started_at,
                         run.ended_at,
+                        rate,
                     )
                 )
         del self._open[ref]

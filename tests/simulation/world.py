@@ -21,17 +21,20 @@ from spawn_tui.state.lock import LockLost
 from spawn_tui.state.requests import post
 
 from .clock import WorldTime
+from .cloud import Cloud
 from .cluster import Cluster
 from .disk import SimDisk
 from .faults import Crash, PowerFailure
 from .host import Host
 from .invariants import GIVEN_UP, Witness, check_shape, demand, demand_same
 from .life import PROCESS, ROOT, Life, token_of
-from .scenario import Scenario, draw
+from .scenario import REGIONS, Scenario, draw, with_clouds
 from .source import Temper
 
 CALM_STEPS = 1500
 """Steps within which a sweep must have come to its end once faults have ceased."""
+CLOUDS_FROM = 1000
+"""Seeds from here on are days with clouds, regions, prices and budgets; those before stay what they always were."""
 BUSY_STEPS = 5000
 """Steps a day of faults may take: one that needs more turns in circles."""
 
@@ -52,6 +55,8 @@ class World:
         self.rng = Random(seed)
         self.trace: list[str] | None = [] if trace else None
         self.scenario: Scenario = draw(self.rng)
+        if seed >= CLOUDS_FROM:
+            self.scenario = with_clouds(self.scenario, self.rng)
         self.time = WorldTime(self.scenario.tick)
         self.disk = SimDisk()
         self.layout = SweepLayout(ROOT)
@@ -84,7 +89,7 @@ class World:
     def host_of(self, name: str, kind: str) -> Host:
         """The machine of a source, which was there before anybody asked for it."""
         if name not in self.hosts:
-            made = Cluster if kind == "cluster" else Host
+            made = {"cluster": Cluster, "ec2": Cloud}.get(kind, Host)
             remote = made(name, self.rng, slow=self.scenario.slow, length=self.scenario.length)
             self.hosts[name] = self.here if kind == "local" else remote
         return self.hosts[name]
@@ -122,8 +127,8 @@ class World:
         for host in self.hosts.values():
             host.run_until(self.time.now)
         self._watch_clusters()
-        if self.calm and self.witness.sweep.paused and self.witness.sweep.blamed and not self._mail():
-            self._send({"verb": "resume"})  # the engine paused it, because its tasks fail everywhere
+        if self.calm and not self._mail():
+            self._let_it_go_on()
         if self.current is None:
             if self._engine_wanted():
                 if now >= self._restart_at:
@@ -134,6 +139,14 @@ class World:
             self._let_live(self.current)
         self._pass_time()
         return True
+
+    def _let_it_go_on(self) -> None:
+        """Somebody sees to what the engine stopped for: its tasks fail everywhere, or its money is spent."""
+        sweep = self.witness.sweep
+        if sweep.budget_spent:
+            self._send({"verb": "budget", "value": 10**9})
+        elif sweep.paused and (sweep.blamed or (self.scenario.clouds and sweep.ended is None)):
+            self._send({"verb": "resume"})
 
     def _watch_clusters(self) -> None:
         """No more runs than the source has slots, unless somebody changed them or an attempt was given up there."""
@@ -343,6 +356,8 @@ class World:
                     name = self.rng.choice(clusters)
                     self._set_room(name, self.rng.choice((0, 0, 1)))
                     self._later("space", name, self.rng.expovariate(1 / 3))
+            case "capacity" | "spot" | "terminated":
+                self._befall_a_cloud(action)
             case "rush":
                 self.time.now += self.rng.expovariate(1 / 5)
             case _:
@@ -364,10 +379,24 @@ class World:
         else:
             self._later("return", name, self.rng.expovariate(1 / 3))
 
+    def _befall_a_cloud(self, what: str) -> None:
+        clouds = [name for name, host in self.hosts.items() if isinstance(host, Cloud)]
+        name = self.rng.choice(clouds)
+        cloud = self.hosts[name]
+        assert isinstance(cloud, Cloud)
+        if what == "capacity":
+            self._set_room(name, self.rng.choice((0, 0, 1, 2)))
+            self._later("space", name, self.rng.expovariate(1 / 3))
+        else:
+            cloud.end_one("spot_interrupted" if what == "spot" else "terminated")
+
     def _set_room(self, name: str, room: int) -> None:
-        cluster = self.hosts[name]
-        assert isinstance(cluster, Cluster)
-        cluster.set_room(room)
+        host = self.hosts[name]
+        if isinstance(host, Cluster):
+            host.set_room(room)
+        else:
+            assert isinstance(host, Cloud)
+            host.room = room
 
     def _later(self, what: str, whom: str, seconds: float) -> None:
         heapq.heappush(self._agenda, (self.time.now + seconds, len(self._agenda), what, whom))
@@ -394,8 +423,8 @@ class World:
         self.disk.room = None
         for name, host in self.hosts.items():
             host.reachable = name not in self._gone_for_good
-            if isinstance(host, Cluster):
-                host.set_room(self.rng.randint(1, 6))
+            if isinstance(host, Cluster | Cloud):
+                self._set_room(name, self.rng.randint(1, 6))
         self._restart_at = self.time.now
         self.steps = 0
         self._send({"verb": "resume"})
@@ -422,15 +451,22 @@ class World:
             case "limit":
                 self._send({"verb": "limit", "value": rng.randint(0, 6)})
             case "add_source":
-                kind = rng.choice(("local", "remote", "cluster", "moody"))
+                clouds = self.scenario.clouds
+                kind = rng.choice(("local", "remote", "cluster", "moody", *(("ec2",) if clouds else ())))
                 name = rng.choice((f"{kind}-{len(self.hosts) + 1}", *self.hosts))
                 if name not in self.witness.sweep.sources:
                     kind = name.partition("-")[0]
                 self.host_of(name, kind)
-                self._send(
-                    {"verb": "add_source", "source": name, "kind": kind, "value": rng.randint(0, 4),
-                     "queue": kind == "cluster", "options": {"x": rng.choice("ab")}}
-                )  # fmt: skip
+                content: dict[str, object] = {
+                    "verb": "add_source", "source": name, "kind": kind, "value": rng.randint(0, 4),
+                    "queue": kind == "cluster", "options": {"x": rng.choice("ab")},
+                }  # fmt: skip
+                if clouds:
+                    content["options"] = {"region": rng.choice(REGIONS)}
+                    content |= {"elsewhere": kind != "local", "grace": rng.choice((0.0, 2.0))}
+                self._send(content)
+            case "budget":
+                self._send({"verb": "budget", "value": rng.choice((1, 100, 2000, 100_000))})
             case "remove_source" | "enable_source":
                 self._send({"verb": action, "source": rng.choice(list(self.hosts))})
             case "nonsense":
@@ -477,7 +513,10 @@ class World:
         demand(sweep.ended is not None, "faults have ceased, and the sweep has not ended", sweep.status)
         left = sweep.counts[TaskState.PENDING]
         demand(not left or "no source can take" in sweep.reason, "tasks are left", left, sweep.reason)
-        for source in sweep.sources.values() if left else ():
+        waiting = {sweep.needs_of(task.index) for task in sweep.tasks if task.state is TaskState.PENDING}
+        for source in sweep.sources.values():
+            if not any(source.suits(needs) for needs in waiting):
+                continue
             out = source.removed or source.disabled_since is not None or source.name in self._gone_for_good
             demand(out, "tasks are left though a source could take them", source.name, sweep.reason)
         for name, host in self.hosts.items():

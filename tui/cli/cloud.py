@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ...engine.aws.cloud import Cloud
     from ...engine.aws.model import InstanceSpec
 
-_ENVIRON = {"ami": "SPAWN_DEFAULT_AMI", "key_name": "SPAWN_KEY_NAME"}
+_ENVIRON = {"ami": "SPAWN_DEFAULT_AMI", "key_name": "SPAWN_KEY_NAME", "profile": "AWS_PROFILE"}
 
 
 def with_cloud(

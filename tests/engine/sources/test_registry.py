@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from spawn_tui.engine.config.model import NamedSource
 from spawn_tui.engine.sources.base import SourceContext
 from spawn_tui.engine.sources.registry import (
+    CLOUD_SLOTS,
     KINDS,
     SourceError,
     SourceSpec,
@@ -63,6 +64,10 @@ def refused(text: str, named: dict[str, NamedSource] | None = None) -> str:
         ("hpc", "hpc", "hpc", 16, {}),
         ("hpc:16", "hpc", "hpc", 16, {}),
         ("hpc:cluster:16", "cluster", "hpc", 16, {}),
+        ("ec2", "ec2", "ec2", CLOUD_SLOTS, {}),
+        ("ec2:20", "ec2", "ec2", 20, {}),
+        ("ec2:us-east-1", "ec2-us-east-1", "ec2", CLOUD_SLOTS, {"region": "us-east-1"}),
+        ("ec2:us-east-1:50", "ec2-us-east-1", "ec2", 50, {"region": "us-east-1"}),
     ],
 )  # fmt: skip
 def test_what_a_word_is_read_as(text: str, name: str, kind: str, slots: int, options: dict[str, str]):
@@ -94,6 +99,15 @@ def test_an_entry_by_the_name_of_a_kind_holds_for_clusters_without_one():
     named = {"hpc": NamedSource("hpc", "slurm", 5, {"walltime": "01:00:00"}, "hsm_config.yaml:1")}
     assert one("hpc", named) == SourceSpec("hpc", "slurm", 5, {"walltime": "01:00:00"})
     assert one("hpc:anything:7", named) == SourceSpec("anything", "slurm", 7, {"walltime": "01:00:00"})
+
+
+def test_an_entry_by_the_name_of_a_cloud_holds_in_every_region():
+    options = {"key_name": "lab", "region": "eu-west-1"}
+    named = {"ec2": NamedSource("ec2", "ec2", 7, options, "spawn.yaml:1")}
+    assert one("ec2", named) == SourceSpec("ec2", "ec2", 7, options)
+    asked = {"key_name": "lab", "region": "us-east-1"}
+    assert one("ec2:us-east-1", named) == SourceSpec("ec2-us-east-1", "ec2", 7, asked)
+    assert one("ec2:us-east-1:50", named) == SourceSpec("ec2-us-east-1", "ec2", 50, asked)
 
 
 def test_several_comma_separated_or_repeated():
@@ -140,7 +154,10 @@ def test_names_are_unique_and_the_configuration_keeps_its_own():
         ("slurm:a/b", ["is not a name"]),
         ("slurm:a:b", ["number of slots"]),
         ("hpc:16:16", ["too many parts"]),
-        ("ec2:us-east-1", ["AWS EC2", "not available", "slurm"]),
+        ("ec2:us-east-1:50:1", ["too many parts"]),
+        ("ec2:us-east-1:0", ["'0' is not a number of slots"]),
+        ("ec2:us east", ["is not a name"]),
+        ("ecc2:us-east-1", ["did you mean", '"ec2"']),
     ],
 )
 def test_what_is_refused_and_why(text: str, said: list[str]):
@@ -219,7 +236,15 @@ def test_names_never_meet(words: list[str]):
 
 def test_traits_of_the_kinds():
     assert {name for name, kind in KINDS.items() if kind.queue} == {"slurm", "pbs", "hpc"}
-    assert {name for name, kind in KINDS.items() if not kind.remote} == {"local"}
+    assert {name for name, kind in KINDS.items() if not kind.remote} == {"local", "ec2"}
+    assert {name for name, kind in KINDS.items() if kind.cloud} == {"ec2"}
+    assert {name for name in KINDS if SourceSpec(name, name, 1, {"host": "h"}).elsewhere} == {*KINDS} - {
+        "local"
+    }
+    assert one("ec2:us-east-1").elsewhere and not one("ec2:us-east-1").host
+    assert one("ec2").grace > 3600 and one("ssh:h").grace == 0, (
+        "an API that is silent says nothing of instances"
+    )
     assert one("slurm").queue and one("pbs").queue and not one("local").queue and not one("ssh:h").queue
     with pytest.raises(FrozenInstanceError):
         KINDS["local"].queue = True  # type: ignore[misc]
@@ -232,5 +257,7 @@ def test_making_a_source(tmp_path):
     source.close()
     with pytest.raises(SourceError, match="knows no kind 'quantum'"):
         make_source(SourceSpec("q", "quantum", 1), context)
+    with pytest.raises(SourceError, match="in which region; write ec2:us-east-1"):
+        make_source(SourceSpec("ec2", "ec2", 1), context)
     with pytest.raises(SourceError, match="Slurm or PBS"):
         make_source(SourceSpec("hpc", "hpc", 1), context)

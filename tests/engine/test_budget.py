@@ -1,0 +1,356 @@
+"""A sweep that may cost so much and no more: told at 80 %, stopped at 100 %, and going on when somebody allows more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from spawn_tui.engine import events as ev
+from spawn_tui.engine.control import events_of
+from spawn_tui.engine.decide import BUDGET_WARNING, decide, is_idle
+from spawn_tui.engine.observe import SawEnd, SawRunning, SourceBack, interpret
+from spawn_tui.engine.plan.model import Plan, PlannedTask
+from spawn_tui.engine.snapshot import from_documents, to_documents
+from spawn_tui.engine.sweep import SweepStatus, TaskState
+from spawn_tui.state.journal import Position
+from spawn_tui.state.requests import RequestFile
+
+from ..simulation.invariants import check_shape, demand_same
+from .histories import History, created, histories
+
+DOLLAR = 3600.0
+"""USD per hour: a dollar a second."""
+CLOUD = ev.SourceAdded("cloud", "ec2", 2)
+LOCAL = ev.SourceAdded("local", "local", 1)
+PRICED = ev.SourceAdded("server", "ssh", 1, (("cost_per_hour", "3600"),))
+
+
+def sweep(budget: float = 10.0, *sources: ev.SourceAdded, total: int = 6, **more: object) -> History:
+    """All slots are taken, and each instance costs a dollar a second from now on."""
+    history = History(created(total, budget=budget, **more), *(sources or (CLOUD,)))
+    history.settle()
+    for task in history.sweep.tasks:
+        if (
+            task.state is TaskState.LAUNCHING
+            and history.sweep.sources[task.attempts[-1].source].kind == "ec2"
+        ):
+            history.add(ev.Running((ev.Started(task.index, 1, "i-1", None, DOLLAR),)))
+    check_shape(history.sweep)
+    return history
+
+
+def after(history: History, seconds: float) -> list[ev.Event]:
+    history.now = round(history.now + seconds, 3)
+    events = history.settle()
+    check_shape(history.sweep)
+    return events
+
+
+def asked(history: History, verb: str, value: int = 0) -> ev.Event:
+    """What becomes of a viewer's request, in the words of `control`."""
+    content: dict[str, object] = {"verb": verb, "by": "ada"} | ({"value": value} if value else {})
+    request = RequestFile(f"r{history.sweep.seq}", Path("requests"), content)
+    events = events_of(history.sweep, request)
+    history.add(*events)
+    return events[-1]
+
+
+def kinds(events: list[ev.Event]) -> list[str]:
+    return [event.type for event in events]
+
+
+# --- when --------------------------------------------------------------------------------------------------------
+
+
+def test_it_is_told_at_eighty_percent_and_stops_at_all_of_it() -> None:
+    history = sweep()
+    assert BUDGET_WARNING == 0.8
+    assert decide(history.sweep, history.now).wake_at == history.now + 4.0, "two dollars a second"
+    assert after(history, 3.999) == []
+    assert after(history, 0.001) == [ev.BudgetWarned(8.0)]
+    assert history.sweep.notes[-1][1] == "8.00 of 10.00 USD are spent"
+    assert decide(history.sweep, history.now).wake_at == history.now + 1.0
+    assert after(history, 0.999) == [], "told once"
+    assert after(history, 0.001) == [ev.BudgetSpent(10.0)]
+    assert history.sweep.status is SweepStatus.PAUSED
+    assert history.sweep.pause_reason == "the budget of 10.00 USD is spent"
+    assert decide(history.sweep, history.now).wake_at is None, "what is spent is spent"
+
+
+def test_who_comes_late_says_only_that_it_is_spent() -> None:
+    history = sweep()
+    assert after(history, 100.0) == [ev.BudgetSpent(200.0)]
+    assert history.sweep.budget_warned and after(history, 100.0) == []
+
+
+def test_without_a_budget_nobody_watches() -> None:
+    history = sweep(0.0)
+    assert after(history, 1e6) == [] and decide(history.sweep, history.now).wake_at is None
+
+
+def test_what_nobody_knows_the_price_of_is_not_counted() -> None:
+    history = History(created(2, budget=1.0), CLOUD)
+    history.settle()
+    history.add(ev.Running((ev.Started(0, 1), ev.Started(1, 1))))
+    assert history.sweep.sources["cloud"].unpriced == 2
+    assert after(history, 1e6) == [] and decide(history.sweep, history.now).wake_at is None
+
+
+def test_what_has_ended_counts_and_costs_no_more() -> None:
+    history = sweep(10.0, total=2)
+    history.now += 3.0
+    history.add(ev.Ended((ev.End(0, 1, "failed", "exit", 1), ev.End(1, 1, "failed", "exit", 1))))
+    assert history.sweep.cost(history.now) == history.sweep.cost(history.now + 1e6) == pytest.approx(6.0)
+    assert kinds(history.settle()) == ["sweep_ended"]
+
+
+def test_a_configured_price_counts_by_the_slot() -> None:
+    history = sweep(4.0, PRICED, total=2)
+    history.add(ev.Running((ev.Started(0, 1),)))
+    assert decide(history.sweep, history.now).wake_at == pytest.approx(history.now + 3.2)
+    assert kinds(after(history, 4.0)) == ["budget_spent"]
+
+
+def test_a_source_that_says_what_an_attempt_costs_is_believed() -> None:
+    history = sweep(100.0, total=2)
+    assert history.sweep.sources["cloud"].rate == 2 * DOLLAR
+    events = interpret(history.sweep, "cloud", [SawRunning(0, 1, "i-1", None, 99.0)], history.now)
+    assert events == [], "running is news once, and so is its price"
+    history.now += 1.0
+    came = interpret(
+        history.sweep, "cloud", [SawEnd(0, 1, exit_code=0, started_at=history.now - 1.0)], history.now
+    )
+    history.add(*came)
+    assert history.sweep.sources["cloud"].spent == pytest.approx(1.0)
+
+
+# --- what then ---------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_launched_any_more_and_what_runs_goes_on() -> None:
+    history = sweep()
+    after(history, 5.0)
+    assert history.sweep.active == 2 and not is_idle(history.sweep)
+    history.add(ev.Ended((ev.End(0, 1, "completed", exit_code=0),)))
+    assert history.settle() == [] and len(history.sweep.ready) == 4
+    history.add(ev.Ended((ev.End(1, 1, "completed", exit_code=0),)))
+    assert history.settle() == [] and is_idle(history.sweep)
+    assert history.sweep.ended is None, "tasks are left, and a person may allow more"
+
+
+@pytest.mark.parametrize("verb", ["retry", "add_source", "enable_source", "limit", "slots"])
+def test_no_other_request_lets_it_launch(verb: ev.Verb) -> None:
+    history = sweep()
+    after(history, 5.0)
+    history.add(ev.Ended((ev.End(0, 1, "failed", "exit", 1),)))
+    history.add(ev.RequestTaken("r", verb, (), "cloud", 9))
+    assert not any(isinstance(event, ev.Launching) for event in history.settle())
+
+
+def test_resume_is_refused_with_the_way_out() -> None:
+    history = sweep()
+    after(history, 5.0)
+    refused = asked(history, "resume")
+    assert isinstance(refused, ev.RequestRefused)
+    assert refused.reason == (
+        f"the budget of 10.00 USD is spent; raise it with: spawn-tui resume {history.sweep.id} --budget N"
+    )
+    assert history.settle() == [] and history.sweep.paused
+
+
+def test_more_money_and_resume_go_on_and_it_is_watched_again() -> None:
+    history = sweep()
+    after(history, 5.0)
+    history.add(ev.Ended((ev.End(0, 1, "completed", exit_code=0),)))
+    assert isinstance(asked(history, "budget", 2000), ev.RequestTaken)
+    assert (history.sweep.budget, history.sweep.budget_spent, history.sweep.paused) == (20.0, False, True)
+    assert not any(isinstance(event, ev.Launching) for event in history.settle())
+    assert isinstance(asked(history, "resume"), ev.RequestTaken)
+    assert kinds(history.settle()) == ["launching"]
+    assert decide(history.sweep, history.now).wake_at == history.now + 6.0, "16 of 20, at a dollar a second"
+    assert kinds(after(history, 6.0)) == ["budget_warned"]
+    assert kinds(after(history, 4.0)) == ["budget_spent"]
+
+
+def test_a_budget_below_what_was_spent_is_spent_at_once() -> None:
+    history = sweep()
+    after(history, 5.0)
+    asked(history, "budget", 900)
+    assert history.settle() == [ev.BudgetSpent(10.0)]
+    assert isinstance(asked(history, "resume"), ev.RequestRefused)
+
+
+@pytest.mark.parametrize("value", [0, -5, 2.5, True, "10"])
+def test_what_is_no_budget_is_refused(value: object) -> None:
+    history = sweep()
+    content: dict[str, object] = {"verb": "budget", "value": value}
+    (event,) = events_of(history.sweep, RequestFile("r", Path("requests"), content))
+    assert isinstance(event, ev.RequestRefused)
+
+
+def test_a_sweep_that_is_paused_already_stays_so_for_its_budget() -> None:
+    history = sweep()
+    history.add(ev.RequestTaken("r", "pause"))
+    assert kinds(after(history, 5.0)) == ["budget_spent"]
+    assert isinstance(asked(history, "resume"), ev.RequestRefused)
+
+
+# --- another engine ----------------------------------------------------------------------------------------------
+
+
+def taken_over() -> History:
+    """An engine stopped while two instances ran; the next begins an hour later, and has not heard of them yet."""
+    history = sweep()
+    history.add(ev.EngineStopped("told to"))
+    history.now += 3600.0
+    history.add(ev.EngineStarted(2, "host", 7))
+    return history
+
+
+def test_a_new_engine_asks_before_it_says_that_the_money_is_spent() -> None:
+    """They may have ended a second after it left."""
+    history = taken_over()
+    assert history.settle() == []
+    ends = [SawEnd(index, 1, exit_code=0, started_at=1000.0, ended_at=1001.0) for index in (0, 1)]
+    history.add(*interpret(history.sweep, "cloud", [SourceBack(), *ends], history.now))
+    assert history.sweep.cost(history.now) == pytest.approx(2.0)
+    assert "budget_spent" not in kinds(history.settle())
+
+
+def test_what_it_hears_then_is_counted() -> None:
+    history = taken_over()
+    history.add(*interpret(history.sweep, "cloud", [SourceBack()], history.now))
+    assert kinds(history.settle()) == ["budget_spent"]
+
+
+@pytest.mark.xfail(strict=True, reason="core: it wakes each millisecond until the source is heard")
+def test_a_new_engine_does_not_spin_until_it_has_heard() -> None:
+    history = taken_over()
+    wake = decide(history.sweep, history.now).wake_at
+    assert wake is None or wake > history.now + 0.1
+
+
+# --- terminate ---------------------------------------------------------------------------------------------------
+
+
+def test_what_costs_is_ended_and_what_does_not_goes_on() -> None:
+    history = sweep(10.0, CLOUD, LOCAL, budget_action="terminate")
+    on_cloud = sorted(history.sweep.sources["cloud"].active)
+    events = after(history, 5.0)
+    assert kinds(events) == ["budget_spent", "cancelling"]
+    assert events[1] == ev.Cancelling("cloud", tuple(ev.Ref(index, 1) for index in on_cloud))
+    (local,) = history.sweep.sources["local"].active
+    assert not history.sweep.tasks[local].cancel_requested
+    for index in on_cloud:
+        stopped = SawEnd(index, 1, signal=15, stopped=True)
+        history.add(*interpret(history.sweep, "cloud", [stopped], history.now))
+        assert history.sweep.tasks[index].state is TaskState.CANCELLED
+    assert history.settle() == []
+
+
+def test_a_priced_source_costs_as_well() -> None:
+    history = sweep(10.0, CLOUD, PRICED, budget_action="terminate")
+    (task,) = history.sweep.sources["server"].active
+    history.add(ev.Running((ev.Started(task, 1),)))
+    after(history, 5.0)
+    assert history.sweep.tasks[task].state is TaskState.CANCELLING
+
+
+@pytest.mark.parametrize("source", [ev.SourceAdded("west", "ec2", 1), PRICED], ids=lambda source: source.kind)
+def test_what_is_only_being_launched_will_cost_and_is_ended_as_well(source: ev.SourceAdded) -> None:
+    """Its source has no rate yet, for nothing runs there."""
+    history = History(created(6, budget=10.0, budget_action="terminate"), CLOUD, source)
+    history.settle()
+    begun = sorted(history.sweep.sources["cloud"].active)
+    history.add(ev.Running(tuple(ev.Started(index, 1, "i-1", None, DOLLAR) for index in begun)))
+    (task,) = history.sweep.sources[source.source].active
+    after(history, 5.0)
+    assert history.sweep.tasks[task].state is TaskState.CANCELLING
+
+
+def test_what_was_ended_for_the_budget_is_tried_again_when_somebody_says_so() -> None:
+    history = sweep(total=2, budget_action="terminate")
+    after(history, 5.0)
+    for index in (0, 1):
+        history.add(ev.Ended((ev.End(index, 1, "cancelled"),)))
+    history.settle()
+    assert history.sweep.status is SweepStatus.CANCELLED
+    asked(history, "budget", 10_000)
+    history.add(ev.RequestTaken("r", "retry", (0, 1)))
+    asked(history, "resume")
+    assert [len(e.attempts) for e in history.settle() if isinstance(e, ev.Launching)] == [2]
+
+
+# --- what is kept of it ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [1.0, 4.5, 6.0])
+def test_a_snapshot_knows_what_is_spent_and_what_was_told(seconds: float) -> None:
+    history = sweep()
+    after(history, seconds)
+    tasks = tuple(PlannedTask("", {"i": i}) for i in range(history.sweep.total))
+    documents = to_documents(
+        Plan("spawn", "s", tasks, command="true"), history.sweep, Position(history.sweep.seq, 1, 9, 9)
+    )
+    restored = from_documents(documents)[1]
+    assert (restored.budget_warned, restored.budget_spent) == (seconds > 4.0, seconds > 5.0)
+    assert (restored.budget, restored.budget_action) == (10.0, "pause")
+    assert restored.sources == history.sweep.sources
+    demand_same(restored, history.sweep, "the snapshot")
+    assert decide(restored, history.now) == decide(history.sweep, history.now)
+
+
+def test_what_was_given_up_and_completed_later_has_cost_all_that_time() -> None:
+    history = sweep(100.0, total=1)
+    history.now += 5.0
+    lost = ev.End(0, 1, "failed", "source_lost", source_fault=True, given_up=True)
+    history.add(ev.Ended((lost,)))
+    assert history.sweep.cost(history.now) == pytest.approx(5.0)
+    history.now += 20.0
+    history.add(ev.Recovered((ev.End(0, 1, "completed", exit_code=0, ended_at=history.now - 2.0),)))
+    check_shape(history.sweep)
+    assert history.sweep.cost(history.now) == pytest.approx(23.0)
+
+
+# --- any history -------------------------------------------------------------------------------------------------
+
+
+@given(histories())
+@settings(max_examples=100, deadline=None)
+def test_nothing_is_launched_between_a_spent_budget_and_a_new_one(history: History) -> None:
+    history.settle()
+    for seconds in (1.0, 60.0, 3600.0):
+        history.now += seconds
+        history.settle()
+    spent = False
+    for event in (record.event for record in history.records):
+        match event:
+            case ev.BudgetSpent():
+                assert not spent, "told twice"
+                spent = True
+            case ev.RequestTaken(verb="budget"):
+                spent = False
+            case ev.Launching():
+                assert not spent
+            case _:
+                pass
+    assert history.sweep.budget_spent == spent
+
+
+@given(histories())
+@settings(max_examples=100, deadline=None)
+def test_a_budget_is_never_overrun_in_silence(history: History) -> None:
+    """Once it is at rest: what is spent is told, and until then the next look is no later than that."""
+    history.settle()
+    sweep, now = history.sweep, history.now
+    if not sweep.budget or sweep.ended is not None:
+        return
+    if any(source.unheard and source.rate for source in sweep.sources.values()):
+        return  # it asks first
+    cost = sweep.cost(now)
+    assert sweep.budget_spent or cost < sweep.budget
+    assert sweep.budget_warned or cost < BUDGET_WARNING * sweep.budget
+    wake = decide(sweep, now).wake_at
+    if wake is not None and wake > now + 0.01 and not sweep.budget_spent:
+        assert sweep.cost(wake - 0.005) <= sweep.budget
