@@ -87,8 +87,8 @@ def _housekeeping(sweep: Sweep, now: float) -> list[ev.Event]:
 
 def _budget(sweep: Sweep, now: float) -> list[ev.Event]:
     """What the money spent so far asks for."""
-    if not sweep.budget or sweep.budget_spent or any(s.unheard and s.rate for s in sweep.sources.values()):
-        return []  # what ran when the last engine stopped may have ended long ago: its source is heard first
+    if not sweep.budget or sweep.budget_spent or _unheard(sweep):
+        return []
     cost = sweep.cost(now)
     if cost >= sweep.budget:
         return [ev.BudgetSpent(round(cost, 4), sweep.budget_action)]
@@ -97,10 +97,15 @@ def _budget(sweep: Sweep, now: float) -> list[ev.Event]:
     return []
 
 
+def _unheard(sweep: Sweep) -> bool:
+    """Whether what ran when the last engine stopped may have ended long ago: its source is heard first."""
+    return any(source.unheard and source.rate for source in sweep.sources.values())
+
+
 def _budget_ends(sweep: Sweep, now: float) -> float | None:
     """When the next part of the budget will be spent, if everything goes on as it does."""
     rate = sum(source.rate for source in sweep.sources.values())
-    if not sweep.budget or sweep.budget_spent or rate <= 0:
+    if not sweep.budget or sweep.budget_spent or rate <= 0 or _unheard(sweep):
         return None
     mark = sweep.budget if sweep.budget_warned else BUDGET_WARNING * sweep.budget
     return now + max(_INSTANT, (mark - sweep.cost(now)) / rate * 3600)
@@ -147,8 +152,8 @@ def _out_of_reach(sweep: Sweep, now: float) -> list[ev.Event]:
 def beyond_grace(sweep: Sweep, source: SourceState, now: float) -> bool:
     """Whether nobody could ask this source for longer than the grace period: it is away, or refuses us."""
     since = source.unreachable_since
-    if since is None and source.disabled_cause == "refused":
-        since = source.disabled_since
+    if since is None and source.disabled_since is not None and source.disabled_cause == "refused":
+        since = max(source.disabled_since, source.heard_at)  # it may refuse one thing and answer another
     return since is not None and now >= since + sweep.grace_of(source)
 
 
@@ -168,7 +173,7 @@ def _cancels(sweep: Sweep, tasks: list[int], *, force: bool = False) -> list[ev.
 def _given_up(sweep: Sweep, now: float) -> list[ev.End]:
     """Attempts that were unknown for longer than the grace period: lost, so that the work can go elsewhere."""
     out: list[ev.End] = []
-    for index, since in islice(sweep.unknown.items(), BATCH):
+    for index, since in sweep.unknown.items():
         grace = sweep.grace_of(sweep.sources[sweep.tasks[index].attempts[-1].source])
         if now >= since + grace:
             out.append(_lost(sweep, index, f"not seen for {grace:g} s; given up"))
@@ -195,11 +200,11 @@ def _grace_ends(sweep: Sweep, now: float) -> float | None:
     sources = sweep.sources.values()
     ends = [s.unreachable_since + sweep.grace_of(s) for s in sources if s.unreachable_since is not None]
     ends += [
-        s.disabled_since + sweep.grace_of(s)
+        max(s.disabled_since, s.heard_at) + sweep.grace_of(s)
         for s in sources
         if s.disabled_since and s.disabled_cause == "refused"
     ]
-    for index, since in islice(sweep.unknown.items(), BATCH):
+    for index, since in sweep.unknown.items():
         ends.append(since + sweep.grace_of(sweep.sources[sweep.tasks[index].attempts[-1].source]))
     if not sweep.active:
         for task, number in sweep.given_up:
@@ -297,14 +302,14 @@ def _no_source(sweep: Sweep, now: float) -> str:
     return f"no source can take the remaining {tasks}: {'; '.join(reasons) or 'there is none'}"
 
 
-def _needs_left(sweep: Sweep) -> set[ev.Needs]:
-    """What the tasks that wait ask of a source."""
+def _needs_left(sweep: Sweep) -> list[ev.Needs]:
+    """What the tasks that wait ask of a source, in the plan's order."""
     if not sweep.needs:
-        return {ANYWHERE}
+        return [ANYWHERE]
     groups = {group for group, _ in sweep.ready.groups()} | {
         sweep.group_of[task] for _, task in sweep.delayed
     }
-    return {sweep.needs[group] for group in groups}
+    return [sweep.needs[group] for group in sorted(groups)]
 
 
 def _asked(needs: ev.Needs) -> str:

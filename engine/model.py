@@ -176,6 +176,10 @@ class Sweep:
         """What the task asks of a source."""
         return self.needs[self.group_of[task]] if self.group_of else ANYWHERE
 
+    def needs_in(self, group: int) -> ev.Needs:
+        """What the tasks of a group ask of a source."""
+        return self.needs[group] if self.needs else ANYWHERE
+
     def grace_of(self, source: SourceState) -> float:
         """Seconds this source may be silent before its work goes elsewhere."""
         return source.grace or self.rules.grace

@@ -298,7 +298,7 @@ class _Reading:
                 )
         if self._source.disabled_since is not None:
             return out
-        if self._full is not None:
+        if self._full is not None and self._refused is None:
             return [*out, self._no_room(self._full)]
         if self._fault and not self._strikes:
             # One refusal, however many attempts were in the batch; who could not be reached refused nothing besides.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import count, groupby
 
 from .aws.counts import expand_counts, regions_of
 from .events import Needs
@@ -57,13 +57,21 @@ def in_regions(
             continue
         tasks = _tasks_by_region(plan, environ, home)
         if region := spec.options.get("region"):
-            out.append(_sized(spec, tasks.get(region, len(plan.tasks))))
+            out.append(_named(_sized(spec, tasks.get(region, len(plan.tasks))), out))
             continue
-        for region, count in tasks.items():
+        for region, number in tasks.items():
             options = {**spec.options, "region": region}
             name = spec.name if len(tasks) == 1 and spec.name != CLOUD else f"{spec.name}-{region}"
-            out.append(_sized(replace(spec, name=name, options=options), count))
+            out.append(_named(_sized(replace(spec, name=name, options=options), number), out))
     return out
+
+
+def _named(spec: SourceSpec, others: Sequence[SourceSpec]) -> SourceSpec:
+    """`spec`, with a number behind its name if another has it already."""
+    taken = {other.name for other in others}
+    if spec.name not in taken:
+        return spec
+    return replace(spec, name=next(f"{spec.name}-{n}" for n in count(2) if f"{spec.name}-{n}" not in taken))
 
 
 def _sized(spec: SourceSpec, tasks: int) -> SourceSpec:

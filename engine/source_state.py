@@ -62,26 +62,25 @@ class TaskQueue:
 
 class ReadyTasks:
     """Tasks that may be launched now: one queue for each group of tasks with the same needs (`group_of`, by task;
-    empty: all are of one). The groups' own order is that in which each got its first task.
+    empty: all are of one). Groups come in the order of their numbers.
     """
 
     __slots__ = ("_group_of", "_queues")
 
     def __init__(self, tasks: Iterable[int] = (), group_of: Sequence[int] = ()) -> None:
         self._group_of = group_of
-        self._queues: dict[int, TaskQueue] = {}
-        if group_of:
-            for task in tasks:
-                self.push(task)
-        else:
-            self._queues[0] = TaskQueue(tasks)
+        if not group_of:
+            self._queues = {0: TaskQueue(tasks)}
+            return
+        self._queues = {group: TaskQueue() for group in sorted(set(group_of))}
+        for task in tasks:
+            self.push(task)
 
     def __len__(self) -> int:
         return sum(map(len, self._queues.values()))
 
     def __contains__(self, task: int) -> bool:
-        queue = self._queues.get(self._group(task))
-        return queue is not None and task in queue
+        return task in self._queues[self._group(task)]
 
     def __iter__(self) -> Iterator[int]:
         return chain.from_iterable(self._queues.values())
@@ -106,12 +105,10 @@ class ReadyTasks:
 
     def push(self, task: int) -> None:
         """At the end of its group, unless it waits already."""
-        self._queues.setdefault(self._group(task), TaskQueue()).push(task)
+        self._queues[self._group(task)].push(task)
 
     def discard(self, task: int) -> None:
-        queue = self._queues.get(self._group(task))
-        if queue is not None:
-            queue.discard(task)
+        self._queues[self._group(task)].discard(task)
 
     def first(self, count: int) -> list[int]:
         """Up to `count` tasks from the front, group after group; the queues stay as they are."""
@@ -157,6 +154,8 @@ class SourceState:
     """Whether the engine that runs now had no answer of it yet, and attempts of an earlier one may live there."""
     unreachable_since: float | None = None
     unreachable_reason: str = ""
+    heard_at: float = 0.0
+    """When it last told of an attempt."""
 
     active: set[int] = field(default_factory=set[int])
     """Tasks whose attempt may be alive here."""
@@ -364,7 +363,7 @@ class SourceState:
                 self.measured_seconds += seconds
         if self.probing == task:
             self.probing = None
-            if end.state == "cancelled":
+            if end.state == "cancelled" or end.final:
                 self.probe_at = at  # it says nothing of the source
             elif end.state == "completed" or (by_itself and self.disabled_cause != "failures"):
                 self.verdict = PROVED

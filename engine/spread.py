@@ -11,7 +11,7 @@ from zlib import crc32
 
 from . import events as ev
 from .source_state import SourceState
-from .sweep import ANYWHERE, Sweep
+from .sweep import Sweep
 from .trust import may_probe
 
 BATCH = 1000
@@ -42,11 +42,11 @@ def launches(sweep: Sweep, now: float) -> tuple[list[ev.Event], float | None]:
     out: list[ev.Event] = []
     taken: dict[str, int] = {}
     for group, ready in sweep.ready.groups():
-        needs = sweep.needs[group] if sweep.needs else ANYWHERE
-        mine = [source for source in probes if source.suits(needs)][: max(0, room)]
+        needs = sweep.needs_in(group)
+        mine = [source for source in probes if source.suits(needs)][: max(0, min(room, len(ready)))]
         probes = [source for source in probes if source not in mine]
         left = (1 if delayed else len(ready)) - len(mine)
-        share = _share(sweep, _free(sweep, needs, taken), room - len(mine), left)
+        share = _share(sweep, needs, _free(sweep, needs, taken), room - len(mine), left)
         counts = _counts(sweep, needs, share, left)
         tasks = iter(ready.first(len(mine) + sum(counts.values())))
         for source in mine:
@@ -89,20 +89,20 @@ def _probes(sweep: Sweep, now: float) -> tuple[list[SourceState], float | None]:
 # --- shares ------------------------------------------------------------------------------------------------------
 
 
-def _share(sweep: Sweep, free: dict[str, int], room: int, left: int) -> dict[str, int]:
+def _share(sweep: Sweep, needs: ev.Needs, free: dict[str, int], room: int, left: int) -> dict[str, int]:
     """How many tasks may run at each source from now on: at most `room` together, by the sweep's strategy.
 
     `free`: slots by source; it is used up.
     """
-    if room <= 0 or left <= 0 or not free:
+    room = min(room, left)
+    if room <= 0 or not free:
         return {}
-    room = min(room, left) if not any(sweep.sources[name].queue for name in free) else room
     order = _in_turn(list(free), sweep.last_source)
     share: dict[str, int] = {}
     if len(free) == 1 and sweep.strategy != "fastest":
         return {order[0]: min(room, free[order[0]])}
     while room > 0 and free:
-        name = _choose(sweep, order, share, left)
+        name = _choose(sweep, needs, order, share, left)
         if name is None:
             break
         share[name] = share.get(name, 0) + 1
@@ -179,7 +179,7 @@ def _in_turn(names: list[str], last: str) -> list[str]:
     return names
 
 
-def _choose(sweep: Sweep, order: list[str], share: dict[str, int], left: int) -> str | None:
+def _choose(sweep: Sweep, needs: ev.Needs, order: list[str], share: dict[str, int], left: int) -> str | None:
     """Who gets the next task; None if it had better wait."""
     match sweep.strategy:
         case "least_loaded":
@@ -189,7 +189,7 @@ def _choose(sweep: Sweep, order: list[str], share: dict[str, int], left: int) ->
             lot = crc32(f"{sweep.id}:{sweep.seq}:{sum(share.values())}".encode())
             return order[lot % len(order)]
         case "fastest":
-            return _fastest(sweep, order, share, left)
+            return _fastest(sweep, needs, order, share, left)
         case _:
             return order[0]
 
@@ -198,7 +198,7 @@ def _fill(source: SourceState, extra: int) -> float:
     return (source.load + extra) / source.slots
 
 
-def _fastest(sweep: Sweep, order: list[str], share: dict[str, int], left: int) -> str | None:
+def _fastest(sweep: Sweep, needs: ev.Needs, order: list[str], share: dict[str, int], left: int) -> str | None:
     """The source that is expected to finish one more task first: sources that nobody has measured come before, then the
     quickest with a free slot, unless others that are busy now are expected to do all that is left before it would.
     """
@@ -211,6 +211,8 @@ def _fastest(sweep: Sweep, order: list[str], share: dict[str, int], left: int) -
     others = 0
     for source in sweep.sources.values():
         its = source.mean_seconds
+        if not source.suits(needs):
+            continue
         if source.usable and its is not None and its < mean and source.name not in means:
             rounds = floor(mean / max(its, _INSTANT))
             others += max(0, source.slots * rounds - source.load - share.get(source.name, 0))
@@ -273,17 +275,22 @@ def withdrawals(sweep: Sweep, now: float) -> tuple[list[ev.Event], float | None]
 
     The end of the queue first: it would wait longest. Also returns when something will have waited long enough.
     """
-    if sweep.paused or sweep.cancel_requested or sweep.ready:
+    if sweep.paused or sweep.cancel_requested:
         return [], None
     sources = sweep.sources.values()
     holders = [s for s in sources if s.waiting and s.unreachable_since is None]
     if not holders:
         return [], None
     places = {s.name: s.free for s in sources if not s.queue and s.level != "degraded"}
+    if any(_first_place(sweep, sweep.needs_in(group), places) for group, _ in sweep.ready.groups()):
+        return [], None
     free = sum(places.values())
     if sweep.max_concurrent is not None:
         free = min(free, sweep.max_concurrent - sweep.load)
     free = min(free - sum(len(s.asked) for s in sources), BATCH)
+    for source in sources:
+        for index in source.asked:
+            _has_place(sweep, index, places)  # promised to those that were asked back before
     out: list[ev.Event] = []
     wake: float | None = None
     for source in holders:
@@ -305,11 +312,14 @@ def withdrawals(sweep: Sweep, now: float) -> tuple[list[ev.Event], float | None]
 
 def _has_place(sweep: Sweep, task: int, places: dict[str, int]) -> bool:
     """Whether one of these free slots is of use to the task; it is then promised to it."""
-    needs = sweep.needs_of(task)
-    name = next(
-        (name for name, free in places.items() if free > 0 and sweep.sources[name].suits(needs)), None
-    )
+    name = _first_place(sweep, sweep.needs_of(task), places)
     if name is None:
         return False
     places[name] -= 1
     return True
+
+
+def _first_place(sweep: Sweep, needs: ev.Needs, places: dict[str, int]) -> str | None:
+    return next(
+        (name for name, free in places.items() if free > 0 and sweep.sources[name].suits(needs)), None
+    )

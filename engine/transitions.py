@@ -62,10 +62,11 @@ def running(sweep: Sweep, at: float, started: ev.Started) -> None:
         attempt.rate = source.price if started.rate is None else started.rate
         source.charge(attempt.rate, attempt.started_at)
     elif attempt.rate is None and started.rate is not None:
-        _priced(source, attempt, started.rate, attempt.started_at)
+        _priced(source, attempt, started.rate)
     task.unknown_since = None
     sweep.unknown.pop(started.task, None)
     source.began(started.task)
+    source.heard_at = at
     if task.state is TaskState.LAUNCHING:
         attempt.state = TaskState.RUNNING
         _move(sweep, task, TaskState.RUNNING)
@@ -91,7 +92,8 @@ def ended(sweep: Sweep, at: float, end: ev.End) -> None:
     source.release(end.task, attempt.batch)
     attempt.handle = attempt.handle or end.handle
     if begun is not None and attempt.rate is None and end.rate is not None:
-        _priced(source, attempt, end.rate, begun)
+        attempt.started_at = begun
+        _priced(source, attempt, end.rate)
     if begun is None and attempt.started_at is not None:
         # It came and went between two looks.
         attempt.rate = source.price if end.rate is None else end.rate
@@ -100,6 +102,8 @@ def ended(sweep: Sweep, at: float, end: ev.End) -> None:
         source.settle(attempt.rate, attempt.started_at if begun is None else begun, attempt_cost(attempt))
     source.ended(end.task, end, seconds, at)
     source.busy_seconds += seconds or 0.0
+    if not end.given_up:
+        source.heard_at = at
     if end.given_up:
         sweep.given_up[end.task, end.attempt] = None
     elif attempt.started_at is not None:
@@ -118,11 +122,12 @@ def ended(sweep: Sweep, at: float, end: ev.End) -> None:
             sweep.retry_due[end.task] = None
 
 
-def _priced(source: SourceState, attempt: Attempt, rate: float, start: float) -> None:
+def _priced(source: SourceState, attempt: Attempt, rate: float) -> None:
     """The price of an attempt that was seen running came later."""
+    assert attempt.started_at is not None
     source.uncharge()
     attempt.rate = rate
-    source.charge(rate, start)
+    source.charge(rate, attempt.started_at)
 
 
 def _let_go(sweep: Sweep, task: Task, state: TaskState) -> None:
@@ -186,6 +191,7 @@ def recovered(sweep: Sweep, at: float, end: ev.End) -> None:
         raise ApplyError(f"task {end.task + 1}: attempt {end.attempt} cannot be recovered when {task.state}")
     attempt = task.attempts[end.attempt - 1]
     source = source_of(sweep, attempt.source)
+    source.heard_at = at
     source.busy_seconds -= _seconds(attempt)
     source.spent -= attempt_cost(attempt) or 0.0
     attempt.state, attempt.kind, attempt.message = TaskState.COMPLETED, None, end.message
@@ -224,7 +230,8 @@ def out_of_reach(sweep: Sweep, ref: ev.Ref, reason: str) -> None:
     source.completed -= 1
     source.failed += 1
     task.counting = 0
-    task.tries_before += 1
+    # It may have been given up before, and not counted then.
+    task.tries_before = min(task.tries_before + 1, len(task.attempts))
     task.losses += 1
     _move(sweep, task, TaskState.FAILED)
     sweep.failures[ref.task] = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 OnComplete = Literal["terminate", "stop", "hibernate"]
@@ -53,7 +53,7 @@ class InstanceSpec:
     idle_timeout: float | None = None
     on_complete: OnComplete = "terminate"
     completion_delay: float = 30.0
-    user_data: str = ""
+    user_data: str = field(default="", repr=False)
     tags: tuple[tuple[str, str], ...] = ()
 
 

@@ -45,7 +45,7 @@ class Job:
     directory: Path
     render: Render
     timeout: float | None = None
-    launch: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    launch: Mapping[str, Value] = field(default_factory=dict[str, Value], repr=False)
     """What its task asks of the instance it runs on (`PlannedTask.launch`)."""
     previous_source: str | None = None
     previous_attempt: int = 0

@@ -224,7 +224,6 @@ def test_what_it_hears_then_is_counted() -> None:
     assert kinds(history.settle()) == ["budget_spent"]
 
 
-@pytest.mark.xfail(strict=True, reason="core: it wakes each millisecond until the source is heard")
 def test_a_new_engine_does_not_spin_until_it_has_heard() -> None:
     history = taken_over()
     wake = decide(history.sweep, history.now).wake_at

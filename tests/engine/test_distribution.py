@@ -402,7 +402,6 @@ def test_what_was_given_up_and_had_completed_counts() -> None:
     assert history.sweep.counts[TaskState.COMPLETED] == 2
 
 
-@pytest.mark.xfail(strict=True, reason="core: an attempt is taken off the tries twice")
 def test_what_is_lost_a_second_time_with_its_files_was_one_attempt_all_the_same() -> None:
     """Given up, completed after all, and then out of reach: the next try is the first that counts."""
     history = History(

@@ -192,7 +192,6 @@ def test_a_source_that_refuses_and_yet_speaks_keeps_what_runs() -> None:
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="core: who refuses one thing is out of reach, though it answers")
 def test_what_ends_long_after_a_refusal_comes_home_all_the_same() -> None:
     """A wrong partition for new jobs says nothing of those that run, nor of their files."""
     history = History(created(2, grace=5.0), ev.SourceAdded("hpc", "slurm", 1, queue=True, elsewhere=True))

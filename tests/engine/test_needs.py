@@ -118,11 +118,10 @@ def test_a_plan_that_does_not_say_of_each_task_what_it_needs_is_refused() -> Non
 
 # --- who gets which ----------------------------------------------------------------------------------------------
 
-UNFIT = pytest.mark.xfail(strict=True, reason="core: fastest counts sources that do not suit")
 STRATEGIES = ("round_robin", "least_loaded", "random", "fastest")
 
 
-@pytest.mark.parametrize("strategy", [*STRATEGIES[:3], pytest.param("fastest", marks=UNFIT)])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_each_region_gets_its_own_tasks(strategy: str) -> None:
     history = sweep([(EAST, 3), (WEST, 4), (EAST, 2)], east(10), west(3), strategy=strategy)
     assert launches(history) == [("east", [0, 1, 2, 7, 8]), ("west", [3, 4, 5])]
@@ -199,9 +198,6 @@ def test_more_than_a_batch_holds_goes_on_in_the_next(strategy: str) -> None:
     assert [(name, len(tasks)) for name, tasks in launches(history)] == [("west", 1000)]
 
 
-@pytest.mark.xfail(
-    strict=False, reason="core: fastest waits for sources that do not suit; limits above the launch"
-)
 @given(
     st.lists(st.tuples(st.sampled_from((EAST, WEST, ANY, CLOUD, EITHER)), st.integers(1, 8)), min_size=1, max_size=6),
     st.lists(st.integers(1, 6), min_size=4, max_size=4), st.none() | st.integers(1, 12), st.sampled_from(STRATEGIES),
@@ -241,7 +237,6 @@ def measured(asked: list[tuple[ev.Needs, int]], fast: float, slow: float) -> His
     return history
 
 
-@pytest.mark.xfail(strict=True, reason="core: fastest counts sources that do not suit")
 def test_a_task_does_not_wait_for_a_fast_source_that_is_of_no_use_to_it() -> None:
     history = measured([(WEST, 2)], 1.0, 1000.0)
     assert launches(history) == [("west", [2, 3])]
@@ -256,14 +251,12 @@ def test_the_last_tasks_that_may_go_anywhere_wait_for_the_fast_source() -> None:
 # --- sources with a queue ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="core: a share above what is ready in the group")
 def test_a_queue_gets_no_more_of_a_group_than_there_is() -> None:
     history = sweep([(EAST, 3), (ANY, 10)], cluster(16))
     assert launched(history) == {"hpc": list(range(13))}
     assert history.sweep.sources["hpc"].load == 13
 
 
-@pytest.mark.xfail(strict=True, reason="core: a share above what is ready in the group")
 def test_a_queue_beside_others_gets_no_more_of_a_group_than_is_left() -> None:
     history = sweep([(ANY, 3), (EAST, 10)], local(2), cluster(8))
     made = launches(history)
@@ -291,7 +284,6 @@ def taken_back(history: History) -> list[int]:
     return [ref.task for event in events if isinstance(event, ev.Withdrawing) for ref in event.attempts]
 
 
-@pytest.mark.xfail(strict=True, reason="core: places are promised again while others are asked back")
 def test_what_waits_in_a_queue_is_taken_back_for_a_slot_that_suits_it() -> None:
     history = waiting_in_a_queue((ev.Needs(("slurm", "ec2"), ("us-east-1",)), 6))
     history.add(local(2), west(2))
@@ -301,14 +293,12 @@ def test_what_waits_in_a_queue_is_taken_back_for_a_slot_that_suits_it() -> None:
     assert taken_back(history) == [], "asked for once"
 
 
-@pytest.mark.xfail(strict=True, reason="core: places are promised again while others are asked back")
 def test_one_free_slot_is_promised_once() -> None:
     history = waiting_in_a_queue((ev.Needs(("slurm", "ec2")), 6))
     history.add(east(1), west(1), local(4))
     assert taken_back(history) == [5, 4]
 
 
-@pytest.mark.xfail(strict=True, reason="core: any ready task stops withdrawals")
 def test_tasks_that_wait_for_another_region_do_not_hold_what_has_a_place() -> None:
     history = sweep([(CLOUD, 4), (ev.Needs(("slurm", "local")), 6)], east(1), cluster(1))
     launched(history)
@@ -357,7 +347,6 @@ def test_two_probes_are_two_tasks_each_where_it_belongs() -> None:
     assert launches(history) == [("east", [1]), ("west", [4])]
 
 
-@pytest.mark.xfail(strict=True, reason="core: more probes than ready tasks of the group")
 def test_one_task_is_one_probe_however_many_sources_wait_for_theirs() -> None:
     history = sweep([(EAST, 2), (WEST, 3)], east(1), source("other", 1, "us-east-1"), west(1))
     launches(history)
@@ -418,7 +407,6 @@ def test_a_sweep_waits_for_a_source_of_one_group_though_the_other_has_none() -> 
     assert "there is none in us-west-2" in history.sweep.reason
 
 
-@pytest.mark.xfail(strict=True, reason="core: reasons in the order of a set")
 def test_reasons_come_in_the_order_of_the_plan() -> None:
     """Not in that of a set of texts, which differs from one engine to the next."""
     names = ("us-west-2", "sa-east-1", "us-east-1", "eu-west-1", "ap-south-1", "eu-north-1")
@@ -494,7 +482,6 @@ def test_a_snapshot_on_the_way_is_the_same_sweep_and_goes_on_alike() -> None:
     assert decide(other, history.now) == decide(history.sweep, history.now)
 
 
-@pytest.mark.xfail(strict=True, reason="core: the order of groups is not in the snapshot")
 def test_a_snapshot_keeps_the_order_of_groups_one_of_which_was_empty() -> None:
     """Else an engine that read the snapshot would serve them in another order than one that read the journal."""
     history = sweep([(EAST, 1), (WEST, 2)], east(1), west(1), retry_max=1, retry_on=("exit",))

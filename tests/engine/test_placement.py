@@ -173,7 +173,6 @@ def test_a_region_that_is_none_is_refused():
         in_regions(parse_sources(["ec2"]), plan({"region": "virginia"}), {}, nobody)
 
 
-@pytest.mark.xfail(strict=True, reason="placement: two sources of one region have one name")
 def test_sources_have_names_of_their_own():
     """Else the sweep would have one of them, and the other's slots."""
     made = plan({"region": EAST}, {"region": WEST})

@@ -25,7 +25,6 @@ from .histories import History, created
 EAST = ev.SourceAdded("east", "ec2", 10, (("region", "us-east-1"),))
 WEST = ev.SourceAdded("west", "ec2", 3, (("region", "us-west-2"),))
 FULL = SourceFull("InsufficientInstanceCapacity: none left")
-HIDDEN = pytest.mark.xfail(strict=True, reason="core: only the first 1,000 that are unknown are looked at")
 REST = 300.0
 """Seconds of `HealthRules.cooldown`."""
 
@@ -202,7 +201,6 @@ def test_a_probe_that_finds_no_room_either_is_followed_by_a_longer_rest() -> Non
     )
 
 
-@pytest.mark.xfail(strict=True, reason="core: a probe that is final is held against its source")
 def test_a_probe_that_is_to_blame_itself_says_nothing_of_the_source() -> None:
     history = empty()
     history.now += REST
@@ -250,7 +248,6 @@ def test_being_full_is_no_strike_and_a_refusal_without_it_is() -> None:
     assert "source_strike" not in kinds(seen(history, "east", *nothing(history, 0, 1, 2), FULL))
 
 
-@pytest.mark.xfail(strict=True, reason="core: SourceFull hides SourceRefused")
 def test_a_source_that_is_full_for_some_and_refuses_others_is_disabled() -> None:
     """The refusal is said once; a source that was only called full would be asked again and again."""
     history = History(created(4), EAST)
@@ -359,7 +356,7 @@ def test_who_is_waited_for_longer_does_not_hold_the_others() -> None:
     assert decide(history.sweep, history.now).wake_at == history.now + 3595.0
 
 
-@pytest.mark.parametrize("many", [3, pytest.param(1500, marks=HIDDEN)])
+@pytest.mark.parametrize("many", [3, 1500])
 def test_doubts_that_last_longer_do_not_hide_those_that_are_over(many: int) -> None:
     cloud = ev.SourceAdded("cloud", "ec2", many, grace=3600.0)
     far = ev.SourceAdded("far", "ssh", 1)

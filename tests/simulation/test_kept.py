@@ -6,15 +6,9 @@ import pytest
 
 from .kept import KEPT
 from .play import explain, play
-from .world import CLOUDS_FROM
-
-OPEN = pytest.mark.xfail(
-    strict=True, reason="core: see the marks in tests/engine/test_{needs,room,budget}.py"
-)
-SEEDS = [pytest.param(seed, marks=OPEN) if seed >= CLOUDS_FROM else seed for seed in KEPT]
 
 
-@pytest.mark.parametrize("seed", SEEDS, ids=str)
+@pytest.mark.parametrize("seed", KEPT, ids=str)
 def test_a_kept_seed(seed: int) -> None:
     failure = play(seed)
     if failure is not None:

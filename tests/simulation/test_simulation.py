@@ -22,6 +22,5 @@ def test_a_thousand_days() -> None:
 
 
 @pytest.mark.simulation
-@pytest.mark.xfail(strict=True, reason="core: see the marks in tests/engine/test_{needs,room,budget}.py")
 def test_a_thousand_days_with_clouds() -> None:
     hold(range(CLOUDS_FROM, SEEDS))
