@@ -35,6 +35,9 @@ _KNOWN_TOKEN = frozenset({"IdempotentInstanceTerminated", "IdempotentParameterMi
 """EC2 launched something by this token once. It answers so, and not with the ids, when some of that has ended
 (github.com/boto/boto3/issues/4406), so that no instance may be concluded from this answer.
 """
+TOKEN_GOOD = 20 * 3600.0
+"""Seconds for which a request may be sent again. EC2 remembers a token for a day at least ("Ensuring idempotency in
+Amazon EC2 API requests"); later the same request would launch anew."""
 _REQUEST, _ANSWER = ".json", ".answer.json"
 
 
@@ -164,9 +167,12 @@ def send(
 ) -> LaunchAnswer:
     """Ask for these instances, as it is stored; doing so again launches nothing twice.
 
-    A definite no is an answer. Raises `AwsError` for what failed for a time, for `limit` seconds: nothing is known
+    A definite no is an answer. One that is older than its token is good for is not sent any more: what EC2 shows of it
+    is the answer then. Raises `AwsError` for what failed for a time, for `limit` seconds: nothing is known
     then, the instances may run, and the same launch has to be sent again.
     """
+    if now() - launch.made_at >= TOKEN_GOOD:
+        return _found(launch, Fleet(cloud, region, pacer, limit=limit), now(), "")
     # boto3 makes base64 of it.
     arguments = {**launch.request, "UserData": base64.b64decode(str(launch.request["UserData"]))}
     client = cloud.client("ec2", region)
@@ -181,13 +187,18 @@ def send(
         if error.kind in TEMPORARY:
             raise
         if error.code in _KNOWN_TOKEN:
-            there = Fleet(cloud, region, pacer, limit=limit).launched(launch.token)
-            ids = _by_index({instance.index: instance.id for instance in there})
-            short = len(there) < len(launch.attempts)
-            return LaunchAnswer(ids, None, error.code, error.words, now(), forgotten=short)
+            fleet = Fleet(cloud, region, pacer, limit=limit)
+            return _found(launch, fleet, now(), error.code, error.words)
         return LaunchAnswer((), error.kind, error.code, error.words, now())
     ids = _by_index({int(item["AmiLaunchIndex"]): str(item["InstanceId"]) for item in told["Instances"]})
     return LaunchAnswer(ids, at=now())
+
+
+def _found(launch: LaunchRequest, fleet: Fleet, at: float, code: str, words: str = "") -> LaunchAnswer:
+    """What EC2 still shows of a launch that happened, or may have."""
+    there = fleet.launched(launch.token)
+    ids = _by_index({instance.index: instance.id for instance in there})
+    return LaunchAnswer(ids, None, code, words, at, forgotten=len(there) < len(launch.attempts))
 
 
 def _by_index(ids: Mapping[int, str]) -> tuple[str, ...]:

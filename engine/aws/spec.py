@@ -158,6 +158,8 @@ def unsupported_fields(launch: Mapping[str, Value], defaults: SpecDefaults | Non
     said = {**defaults.fields, **launch, **defaults.forced} if defaults else launch
     if said.get("spot_max_price") is not None and not truth("spot", said.get("spot")):
         out.append("spot_max_price: has no effect without `spot: true`")
+    if truth("spot_fallback", said.get("spot_fallback")) and not truth("spot", said.get("spot")):
+        out.append("spot_fallback: has no effect without `spot: true`")
     if "region" in given and "regions" in given:
         out.append("regions: has no effect where `region` is given")
     return out

@@ -19,6 +19,7 @@ from spawn_tui.engine.aws.cloud import Cloud
 from spawn_tui.engine.aws.errors import TEMPORARY, AwsError
 from spawn_tui.engine.aws.fleet import Fleet
 from spawn_tui.engine.aws.launches import (
+    TOKEN_GOOD,
     LaunchAnswer,
     LaunchDamaged,
     LaunchRequest,
@@ -399,7 +400,7 @@ def test_what_is_sent_is_what_is_stored_and_again_byte_for_byte(recorder: Opened
     sent(recorder, launch)
     # As another engine does it, from the disk and with clients of its own.
     [(again, _)] = store.open()
-    send(again, Cloud(), REGION, a_pacer(), 30)
+    send(again, Cloud(), REGION, a_pacer(), 30, now=lambda: 99.0)
     assert len(recorder.bodies) == 2 and recorder.bodies[0] == recorder.bodies[1]
     form = recorder.forms[0]
     assert base64.b64decode(form["UserData"]) == USER_DATA
@@ -598,7 +599,7 @@ def test_half_of_all_calls_throttled_launches_each_once(emulator: Emulated) -> N
     pacer = a_pacer()
     tokens = [f"half-{number}" for number in range(20)]
     for token in tokens:
-        answer = send(a_launch(token, SIZED), emulator.cloud, REGION, pacer, 600)
+        answer = send(a_launch(token, SIZED), emulator.cloud, REGION, pacer, 600, now=lambda: 99.0)
         assert len(answer.instances) == 2
     there = emulator.launched(*tokens)
     assert sorted((one["token"], one["index"]) for one in there) == sorted(
@@ -628,3 +629,29 @@ def test_as_many_as_there_is_room_for(emulator: Emulated) -> None:
     emulator.ask("POST", "quotas", region=region, code="L-1216C47A", value=2)
     over = ask("room-3", "us-west-2b")
     assert (over.error_kind, over.error_code) == ("quota", "VcpuLimitExceeded")
+
+
+@pytest.mark.parametrize("there", [(), (1,), (0, 1)])
+def test_a_request_older_than_its_token_is_looked_for_and_not_sent(
+    recorder: Opened, there: tuple[int, ...]
+) -> None:
+    """A weekend later EC2 may have forgotten the token: the same request would launch anew."""
+
+    def answer(action: str, form: Form) -> Answer:
+        assert action == "DescribeInstances"
+        return described(
+            *(
+                instance_xml(f"i-0{index}", index=index, state="running", spawn_launch="t-1")
+                for index in there
+            )
+        )
+
+    recorder.answer = answer
+    launch = a_launch()
+    late = launch.made_at + TOKEN_GOOD
+    told = send(launch, recorder.opened, REGION, a_pacer(), 30, now=lambda: late)
+    assert [told.instance(index) for index in (0, 1)] == [
+        f"i-0{index}" if index in there else "" for index in (0, 1)
+    ]
+    assert told.forgotten == (len(there) < 2)
+    assert "RunInstances" not in recorder.actions

@@ -182,6 +182,7 @@ def test_every_launch_field_is_used_refused_or_remarked():
 
     samples: dict[str, Value] = {
         "az": "us-east-1a", "ami": "ami-0abcdef1234567890", "spot": True, "spot_max_price": 0.5, "hibernate": True,
+        "spot_fallback": True,
         "ttl": "1h", "idle_timeout": "1h", "on_complete": "stop", "completion_delay": "5s", "iam_policy": "s3:ReadOnly",
         "count": 2, "tags": {"a": "b"}, "subnet": "subnet-0abcdef1234567890", "disk_size": 9, "regions": [EAST],
         "efa": True, "mpi": True, "hibernate_on_idle": True, "session_timeout": "1h", "instance_type": "m5.large",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ...engine.collect.elsewhere import is_cloud
 from ...engine.ids import parse_task_numbers, task_name
 from ...engine.sources.local import GRACE
 from ...engine.sweep import ACTIVE, FINAL, TaskState
@@ -16,6 +17,8 @@ from .output import UserError, ask, data, say
 
 CANCEL_LIMIT = 3 * GRACE + 10.0
 """Seconds a cancel may take: TERM, the grace period, KILL, and looking whether anything is left."""
+CLOUD_LIMIT = 300.0
+"""The same where instances must have gone: a system that shuts down may take minutes."""
 
 
 def chosen_tasks(viewer: Viewer, text: str | None) -> list[int]:
@@ -51,8 +54,12 @@ def cancel(root: Path, tasks: str | None, force: bool, take_over: bool, yes: boo
     if not ask(f"Cancel {running} running and {waiting} waiting tasks of {now.id}?", assume_yes=yes):
         say("nothing was cancelled")
         return 1
+    away = {now.tasks[i].attempts[-1].source for i in which if now.tasks[i].state in ACTIVE}
+    cloud = any(is_cloud(now.sources[name].kind) for name in away)
+    limit = CLOUD_LIMIT if cloud else CANCEL_LIMIT
     if running:
         how = "KILL" if force else f"TERM, KILL after {GRACE:g} s"
+        how += "; EC2 instances are terminated" if cloud else ""
         say(f"ending {running} running {'task' if running == 1 else 'tasks'} ({how}) …")
     request(viewer, "cancel", tasks=chosen, force=force, take_over=take_over)
 
@@ -61,10 +68,10 @@ def cancel(root: Path, tasks: str | None, force: bool, take_over: bool, yes: boo
             return viewer.sweep.ended is not None
         return all(viewer.sweep.tasks[i].state not in (*ACTIVE, TaskState.PENDING) for i in chosen)
 
-    if not watch(viewer, over, CANCEL_LIMIT):
+    if not watch(viewer, over, limit):
         left = [task_name(i) for i in which if viewer.sweep.tasks[i].state in ACTIVE]
         raise UserError(
-            f"still not cancelled after {CANCEL_LIMIT:g} s: {', '.join(left[:5])}"
+            f"still not cancelled after {limit:g} s: {', '.join(left[:5])}"
             f"{' …' if len(left) > 5 else ''}; the engine goes on trying, see spawn-tui status {now.id}",
             status=1,
         )
