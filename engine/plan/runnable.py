@@ -35,7 +35,9 @@ def why_not_runnable(plan: Plan, kinds: Collection[str]) -> str | None:
             for task in plan.tasks
         ):
             return None
-        return f"there is no command and no `user_data` to run, and no `ttl` to end the instances; {_HOW}"
+        return (
+            f"there is no command and no `user_data` to run on EC2, and no `ttl` to end the instances; {_HOW}"
+        )
     if any("user_data" in task.launch for task in plan.tasks):
         return (
             "the sweep's `user_data` runs on instances only: launch it with --sources ec2. To run a command on "

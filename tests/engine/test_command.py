@@ -287,11 +287,15 @@ def test_a_relative_project_is_made_absolute():
 
 
 def test_a_plan_that_cannot_run_says_why():
-    made = renderer(make("params: [{instance_type: t3.micro}]"))
-    with pytest.raises(PlanError, match="asks for EC2"):
-        made.render(0, task_dir="/o", attempt=1, previous_dir=None, source="local")
     with pytest.raises(PlanError, match="there is no command to run"):
         renderer(make("grid: {a: [1]}")).show(0)
+
+
+def test_an_instance_may_have_nothing_to_run_but_its_script():
+    made = renderer(make("params: [{instance_type: t3.micro, lr: 1}]"))
+    shown = made.render(0, task_dir="/o", attempt=1, previous_dir=None, source="ec2-us-east-1")
+    assert shown.argv == ()
+    assert shown.env["PARAM_lr"] == "1"
 
 
 def test_an_unsafe_command_is_refused():

@@ -122,7 +122,7 @@ def test_count_only_needs_no_command(tmp_path: Path):
         (
             ["--sources", "ec2:us-east-1"],
             "params: [{a: 1}]\ncommand: 'true'\n",
-            ["ec2:us-east-1", "not available"],
+            ["instance_type", "missing"],
         ),
         (["--sources", "locall"], "params: [{a: 1}]\ncommand: 'true'\n", ["did you mean", "local"]),
         (["--sources", "local:0"], "params: [{a: 1}]\ncommand: 'true'\n", ["local:0"]),
