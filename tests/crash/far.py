@@ -12,7 +12,7 @@ from pathlib import Path
 
 from spawn_tui.engine.remote.host import LocalHost
 from spawn_tui.engine.remote.hosts import host_of
-from spawn_tui.engine.sources import pbs, queue, queue_ends, remote, slurm, ssh
+from spawn_tui.engine.sources import pbs, queue, queue_ends, slurm, ssh, threaded
 from spawn_tui.engine.sources.base import Source, SourceContext
 from spawn_tui.engine.sources.registry import SourceSpec
 
@@ -46,7 +46,7 @@ class Far:
         """In the process of an engine: its environment, and waits as short as tests want them."""
         os.environ.update(self.environment)
         ssh.DOUBT = queue_ends.Doubt.BEGIN = DOUBT  # type: ignore[misc]
-        remote.FIRST_PAUSE = 0.1  # type: ignore[misc]
+        threaded.FIRST_PAUSE = 0.1  # type: ignore[misc]
         queue.QUICK = queue.STOPPING = 0.1  # type: ignore[misc]
 
 

@@ -91,9 +91,17 @@ def end_marked(token: str) -> None:
     wait_until(all_gone, f"no process marked {token}")
 
 
+def _name(process: psutil.Process) -> str:
+    """Empty if it has ended since it was seen."""
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return ""
+
+
 def end_port(port: int) -> None:
     def all_gone() -> bool:
-        left = [process for process in of_port(port) if "sshd" in process.name()]
+        left = [process for process in of_port(port) if "sshd" in _name(process)]
         end(left)
         return not left
 

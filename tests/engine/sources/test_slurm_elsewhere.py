@@ -9,7 +9,7 @@ import pytest
 from spawn_tui.engine.observe import SawEnd, SawNothing, SawWithdrawn, SourceRefused
 from spawn_tui.engine.remote.host import LocalHost
 from spawn_tui.engine.remote.ssh_host import SshHost, SshTarget
-from spawn_tui.engine.sources import queue, remote
+from spawn_tui.engine.sources import queue, threaded
 from spawn_tui.engine.sources.base import SourceContext
 from spawn_tui.engine.sources.registry import SourceSpec
 from spawn_tui.engine.sources.slurm import SlurmSource
@@ -94,7 +94,7 @@ def test_values_arrive_byte_for_byte(far: Place):
 
 
 def test_a_connection_that_drops_loses_nothing(far: Place, login: Sshd, monkeypatch):
-    monkeypatch.setattr(remote, "LAST_PAUSE", 1.0)
+    monkeypatch.setattr(threaded, "LAST_PAUSE", 1.0)
     jobs = far.launch(far.shell(MARK + "sleep 1", 16), limit=4)
     far.wait_running(jobs[0])
     for _ in range(3):
