@@ -171,11 +171,12 @@ class Ec2Source(ThreadedSource):
         with _talking(self.name):
             self._require_account(self._cloud.caller()[0])
             if self._launcher is None:
-                for request, _ in self._store.open():
+                stored = [request for request, _ in self._store.open()]
+                for request in stored:
                     self._know(request)
                 self._launcher = Launcher(
-                    self.name, self.options, self.context, self._cloud, self._bucket, self._pacer, self._store
-                )
+                    self.name, self.options, self.context, self._cloud, self._bucket, self._pacer, self._store, stored
+                )  # fmt: skip
         for live in self._live.values():
             live.running = False  # while nobody answered it was unknown: that it runs is news again
 
@@ -360,11 +361,8 @@ class Ec2Source(ThreadedSource):
                 left.append(job)
         if left:
             # Fewer than asked for: there is no room for more of this kind at this place.
-            self._next(
-                replace_jobs(group, left),
-                "capacity",
-                "InsufficientInstanceCapacity: there was no room for all",
-            )
+            rest = Group(group.batch, group.spec, left, group.tried, group.variant)
+            self._next(rest, "capacity", "InsufficientInstanceCapacity: there was no room for all")
         if group.behind:
             self._add(Group(group.batch, group.spec, group.behind, group.tried, group.variant))
 
@@ -570,6 +568,7 @@ class Ec2Source(ThreadedSource):
         report = self._bucket.report(live.name)
         if report is None:
             return
+        self.context.check()
         self._fleet.stop([instance.id], hibernate=True)
         self._ended(live, self._reported(live, report))
 
@@ -701,10 +700,6 @@ class Ec2Source(ThreadedSource):
             self._launcher.close()
         self._pacer.stop.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-def replace_jobs(group: Group, jobs: list[Job]) -> Group:
-    return Group(group.batch, group.spec, jobs, group.tried, group.variant)
 
 
 def _is_over(live: _Live, instance: Instance | None) -> bool:

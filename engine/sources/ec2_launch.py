@@ -59,7 +59,7 @@ SEND_LIMIT = 180.0
 
 @dataclass(slots=True)
 class Group:
-    """Attempts that one call launches: their specs are equal. `number`: which of the batch's calls it is."""
+    """Attempts that one call launches: their specs are equal."""
 
     batch: str
     spec: InstanceSpec
@@ -96,7 +96,9 @@ class Launcher:
         bucket: SweepBucket,
         pacer: Pacer,
         store: LaunchStore,
+        stored: Sequence[LaunchRequest],
     ) -> None:
+        """`stored`: what `store` holds already; its numbers are not used again."""
         self._name, self._options, self._context = name, options, context
         self._cloud, self._bucket, self._pacer, self._store = cloud, bucket, pacer, store
         self._lock = threading.Lock()
@@ -108,7 +110,7 @@ class Launcher:
         self._known: dict[InstanceSpec, InstanceSpec] = {}
         self._project: tuple[str, str] | None = None
         self._owner = ""
-        for request, _ in store.open():
+        for request in stored:
             self._numbers[request.batch] = max(self._numbers.get(request.batch, 0), request.try_number)
 
     def close(self) -> None:
