@@ -52,7 +52,7 @@ def cancel_tasks(facts: Facts, rows: Sequence[TaskRow], now: float, *, force: bo
         question=_question("Kill" if force else "Cancel", able, now),
         short=f"{'Kill' if force else 'Cancel'} {_named(able)}?",
         declined=f"Nothing was {'killed' if force else 'cancelled'}.",
-        detail=_cancel_detail(able, force),
+        detail=_cancel_detail(facts, able, force),
         yes="Kill" if force else "Cancel tasks" if len(able) > 1 else "Cancel task",
     )
 
@@ -70,7 +70,7 @@ def cancel_sweep(facts: Facts, rows: Iterable[TaskRow], now: float, *, force: bo
         question=_question("Cancel the whole sweep:", able, now),
         short="Cancel the sweep?",
         declined="Nothing was cancelled.",
-        detail=_cancel_detail(able, force),
+        detail=_cancel_detail(facts, able, force),
         yes="Cancel sweep",
     )
 
@@ -220,7 +220,16 @@ def _question(verb: str, rows: Sequence[TaskRow], now: float) -> str:
     return f"{verb} {_counted(rows, _LEFT)}{work}?"
 
 
-def _cancel_detail(rows: Sequence[TaskRow], force: bool) -> str:
+def _cancel_detail(facts: Facts, rows: Sequence[TaskRow], force: bool) -> str:
+    """What becomes of what runs: an instance goes with all that is on it."""
+    busy = [row for row in rows if row.state not in ("pending", "queued")]
+    clouds = {source.name for source in facts.sources if source.kind == "ec2"}
+    instances = sum(row.source in clouds for row in busy)
+    if instances:
+        gone = fmt.plural(instances, "EC2 instance") + f" {'is' if instances == 1 else 'are'} terminated"
+        others = [row for row in rows if row.source not in clouds]
+        rest = f" {_cancel_detail(facts, others, force)}" if others else ""
+        return f"{gone}; what was not uploaded is gone.{rest}"
     if force:
         return "Processes are killed at once (KILL), without time to save anything."
     active = sum(row.state not in ("pending", "queued") for row in rows)

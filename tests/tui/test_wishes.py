@@ -74,3 +74,13 @@ def test_resume_is_a_request_only_where_the_sweep_was_paused():
 def test_slots():
     wish = wishes.slots(SourceRow("local", "local", 4), 5)
     assert (wish.source, wish.value, wish.what) == ("local", 5, "give local 5 slots")
+
+
+def test_a_cancel_says_that_instances_go() -> None:
+    cloud = FACTS._replace(sources=(SourceRow("ec2-us-east-1", "ec2", 4), SourceRow("local", "local", 4)))
+    rows = [TaskRow(0, "running", "ec2-us-east-1"), TaskRow(1, "running", "local")]
+    alone, both = wishes.cancel_tasks(cloud, rows[:1], 1.0), wishes.cancel_tasks(cloud, rows, 1.0)
+    assert alone is not None
+    assert both is not None
+    assert alone.detail == "1 EC2 instance is terminated; what was not uploaded is gone."
+    assert both.detail == f"{alone.detail} Its processes are asked to end (TERM) and killed after 10 s."
