@@ -125,8 +125,8 @@ def test_nothing_is_lost_over_many_machines(tmp_path: Path) -> None:
 def _chaos(field: Field, hosts: NetHosts, slurm: Slurm) -> None:
     dice = random.Random(7)
     field.start("launch", "sweep.yaml", "--sources", "local:2,ssh:h1:4,ssh:h2:4,slurm:6", "--no-ui", "-y")
-    wait_until(lambda: (field.project / "sweeps/outputs").exists(), "the sweep's directory", field)
-    wait_until(lambda: any(field.root.glob("journal/*")), "the journal", field)
+    # The journal comes before the database that a viewer opens.
+    wait_until(lambda: any(field.project.glob("sweeps/outputs/*/sweep.json")), "the sweep", field)
 
     def completed() -> int:
         assert field.engine is not None
