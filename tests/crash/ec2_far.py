@@ -21,7 +21,7 @@ from spawn_tui.engine.aws.cloud import Cloud
 from spawn_tui.engine.aws.model import TAG_SWEEP_ID
 from spawn_tui.engine.ids import task_index
 from spawn_tui.engine.remote.host import Answer, Usage
-from spawn_tui.engine.sources import ec2, threaded
+from spawn_tui.engine.sources import ec2, ec2_groups, ec2_looks, threaded
 from spawn_tui.engine.sources.base import Source, SourceContext
 from spawn_tui.engine.sources.registry import SourceSpec
 from spawn_tui.state.disk import LocalDisk
@@ -128,7 +128,7 @@ class PointedDisk(LocalDisk):
 class Ec2Far(Far):
     def prepare(self) -> None:
         for module, name, seconds in (
-            (ec2, "QUICK", 0.1), (ec2, "AGAIN", 0.3), (ec2, "UNSEEN", 2.0), (threaded, "FIRST_PAUSE", 0.1),
+            (ec2, "QUICK", 0.1), (ec2_groups, "AGAIN", 0.3), (ec2_looks, "UNSEEN", 2.0), (threaded, "FIRST_PAUSE", 0.1),
             (pacing, "FIRST_WAIT", 0.1),
         ):  # fmt: skip
             setattr(module, name, seconds)

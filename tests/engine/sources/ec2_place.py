@@ -30,9 +30,10 @@ from spawn_tui.engine.command import Invocation
 from spawn_tui.engine.events import Ref
 from spawn_tui.engine.observe import Observation, SawEnd, SawNothing, SawRunning, SawWithdrawn
 from spawn_tui.engine.plan.model import Value
-from spawn_tui.engine.sources import ec2, ec2_launch, threaded
+from spawn_tui.engine.sources import ec2, ec2_groups, ec2_launch, threaded
 from spawn_tui.engine.sources.base import Job, SourceContext
-from spawn_tui.engine.sources.ec2 import Ec2Source, GetPrice
+from spawn_tui.engine.sources.ec2 import Ec2Source
+from spawn_tui.engine.sources.ec2_rates import GetPrice
 from spawn_tui.engine.sources.registry import SourceSpec
 from spawn_tui.state.disk import LocalDisk
 from spawn_tui.state.layout import SweepLayout
@@ -48,7 +49,7 @@ RATES = {"on-demand": 0.0104, "spot": 0.0031}
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 RUNNER = Path(spawn_tui.engine.run.__file__).with_name("runner.sh")
 _WAITS: Mapping[tuple[Any, str], float] = {
-    (ec2, "POLL"): 0.05, (ec2, "QUICK"): 0.02, (ec2, "AGAIN"): 0.1, (ec2, "CALL_LIMIT"): 0.3,
+    (ec2, "POLL"): 0.05, (ec2, "QUICK"): 0.02, (ec2_groups, "AGAIN"): 0.1, (ec2, "CALL_LIMIT"): 0.3,
     (ec2_launch, "SEND_LIMIT"): 0.3, (threaded, "FIRST_PAUSE"): 0.05, (threaded, "LAST_PAUSE"): 0.2,
     (threaded, "REFUSED_PAUSE"): 0.1, (pacing, "FIRST_WAIT"): 0.02, (pacing, "LONGEST_WAIT"): 0.1,
 }  # fmt: skip

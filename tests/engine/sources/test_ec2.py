@@ -19,7 +19,7 @@ from spawn_tui.engine.observe import (
     SourceRefused,
 )
 from spawn_tui.engine.plan.model import Value
-from spawn_tui.engine.sources import ec2
+from spawn_tui.engine.sources import ec2_looks, ec2_terminate
 from spawn_tui.engine.sources.base import Job
 from spawn_tui.tui.demo.cloud.emulator import Emulator
 from spawn_tui.tui.demo.cloud.fleet import USER
@@ -181,7 +181,7 @@ def test_a_torn_report_is_none(places: Places) -> None:
 
 
 def test_one_that_vanished(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ec2, "UNSEEN", 0.3)
+    monkeypatch.setattr(ec2_looks, "UNSEEN", 0.3)
     place = places()
     silent, told = running(place, 2)
     place.put(f"reports/{told.directory.name}", report(0))
@@ -197,7 +197,7 @@ def test_one_that_is_not_shown_for_a_while_and_known_by_its_id(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its tag is forgotten, it is not: asked for by its id it is as it was."""
-    monkeypatch.setattr(ec2, "UNSEEN", 0.2)
+    monkeypatch.setattr(ec2_looks, "UNSEEN", 0.2)
     place = places()
     (job,) = running(place)
     held = place.one(job)
@@ -212,7 +212,7 @@ def test_one_that_is_not_shown_for_a_while_and_known_by_its_id(
 
 def test_one_that_gives_no_sign_of_life(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its console is kept, it is told as lost, and ended; one that has written anything is not."""
-    monkeypatch.setattr(ec2, "BOOT", 0.5)
+    monkeypatch.setattr(ec2_looks, "BOOT", 0.5)
     place = places()
     place.emulator.fleet.next.never_boots = 1
     jobs = place.launch(place.some(2))
@@ -328,7 +328,7 @@ def test_a_cancel_of_what_has_stopped(places: Places) -> None:
 
 def test_one_that_cannot_hibernate_is_stopped(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has reported and goes on, as EC2 refused to send it to sleep: after a while it is stopped as it is."""
-    monkeypatch.setattr(ec2, "LINGER", 0.3)
+    monkeypatch.setattr(ec2_terminate, "LINGER", 0.3)
     place = places(Plays(to=""))
     place.fault(action="StopInstances", form={"Hibernate": "true"}, code="UnsupportedHibernationConfiguration",
                 message="no")  # fmt: skip
@@ -500,7 +500,7 @@ def test_what_ended_long_ago_and_is_forgotten(
     places: Places, monkeypatch: pytest.MonkeyPatch, told: bool, answered: bool
 ) -> None:
     """EC2 knows nothing of it: what it said of itself counts, else it is lost; it is not launched again."""
-    monkeypatch.setattr(ec2, "UNSEEN", 0.2)
+    monkeypatch.setattr(ec2_looks, "UNSEEN", 0.2)
     place = places()
     jobs = running(place, 2)
     place.source.close()

@@ -21,7 +21,7 @@ from spawn_tui.engine.observe import (
     SourceFull,
     SourceRefused,
 )
-from spawn_tui.engine.sources import ec2, ec2_launch
+from spawn_tui.engine.sources import ec2, ec2_groups, ec2_launch
 from spawn_tui.engine.sources.ec2_launch import split
 from spawn_tui.tui.demo.cloud.emulator import Emulator
 
@@ -469,14 +469,14 @@ def test_cancelled_before_anything_was_asked_for(places: Places) -> None:
 
 def test_cancelled_while_it_waits_for_its_turn(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     place = places(Plays())
-    monkeypatch.setattr(ec2, "PARALLEL", 0)
+    monkeypatch.setattr(ec2_groups, "PARALLEL", 0)
     jobs = place.launch(place.some(4))
     place.wait(lambda: place.told(SourceBack), "its answer")
     cancelled, wanted = jobs[:2], jobs[2:]
     place.source.cancel([job.ref for job in cancelled], force=False)
     for job in cancelled:
         assert not place.refused(job).source_fault
-    monkeypatch.setattr(ec2, "PARALLEL", 5)
+    monkeypatch.setattr(ec2_groups, "PARALLEL", 5)
     assert [place.ended(job).exit_code for job in wanted] == [0, 0]
     assert len(place.instances()) == 2
 

@@ -10,7 +10,7 @@ import pytest
 from spawn_tui.engine.aws.cloud import Cloud
 from spawn_tui.engine.aws.pack import build_pack
 from spawn_tui.engine.observe import SawEnd, SourceAway, SourceRefused
-from spawn_tui.engine.sources import ec2, ec2_launch
+from spawn_tui.engine.sources import ec2_launch, ec2_looks
 from spawn_tui.state.lock import LockLost
 from spawn_tui.tui.demo.cloud.emulator import Emulator
 
@@ -134,7 +134,7 @@ def test_an_instance_that_stays_is_ended_from_outside(
     places: Places, monkeypatch: pytest.MonkeyPatch, reported: bool
 ) -> None:
     """Its time to live is over, and its shutdown hangs."""
-    monkeypatch.setattr(ec2, "OVERDUE", 0.5)
+    monkeypatch.setattr(ec2_looks, "OVERDUE", 0.5)
     place = places(Plays(0, to="") if reported else None)
     (job,) = place.launch(place.some(1, ttl="1s"))
     end = place.ended(job)
@@ -145,8 +145,8 @@ def test_an_instance_that_stays_is_ended_from_outside(
 
 def test_one_that_is_well_may_take_its_time(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is fetching much: its status checks are good, and nothing of it is in the bucket yet."""
-    monkeypatch.setattr(ec2, "BOOT", 0.5)
-    monkeypatch.setattr(ec2, "PATIENT", 10_000)
+    monkeypatch.setattr(ec2_looks, "BOOT", 0.5)
+    monkeypatch.setattr(ec2_looks, "PATIENT", 10_000)
     place = places()
     (job,) = place.launch(place.some(1))
     place.wait_running(job)
