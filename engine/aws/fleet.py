@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
@@ -138,9 +138,14 @@ class Fleet:
             self._ask("create_tags", Resources=batch, Tags=pairs)
 
     def terminate_all(
-        self, value: str, *, until_gone: float, tag: str = TAG_SWEEP_ID, settle: float = 0.0
+        self,
+        sweep_id: str,
+        *,
+        until_gone: float,
+        settle: float = 0.0,
+        spare: Callable[[Instance], bool] = lambda _: False,
     ) -> Swept:
-        """Terminate what is tagged with this sweep (or with another `tag` of that value) until nothing of it is left.
+        """Terminate what is tagged with this sweep until nothing of it is left, but for what is to be spared.
 
         Looks and terminates again for `until_gone` seconds at most. `settle`: seconds for which nothing may be seen
         before that is believed, where something may just have been launched that cannot be seen yet. What may launch
@@ -151,8 +156,8 @@ class Fleet:
         ended: dict[str, None] = {}
         none_since: float | None = None
         while True:
-            seen = self.tagged(tag, value)
-            left = [instance.id for instance in seen if instance.state not in GONE]
+            seen = self.instances(sweep_id)
+            left = [each.id for each in seen if each.state not in GONE and not spare(each)]
             told = self.terminate(left)
             ended.update(dict.fromkeys(left))
             refused = {instance_id for instance_id, _ in told.refused}

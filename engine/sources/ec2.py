@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from ...state.disk import LocalDisk
+from ..aws.account import keep_account, other_account
 from ..aws.bucket import SweepBucket
 from ..aws.cloud import Cloud
 from ..aws.errors import TEMPORARY, AwsError
@@ -100,7 +101,7 @@ class Ec2Source(ThreadedSource):
     def do_connect(self) -> None:
         self._cloud.renew()
         with _talking(self.name):
-            self._require_account(self._cloud.caller()[0])
+            self._require_account()
             if self._launcher is None:
                 stored = [request for request, _ in self._store.open()]
                 for request in stored:
@@ -111,21 +112,12 @@ class Ec2Source(ThreadedSource):
         for live in self._attempts:
             live.running = False  # while nobody answered it was unknown: that it runs is news again
 
-    def _require_account(self, account: str) -> None:
-        """What was launched in one account cannot be seen with the credentials of another; it has not gone for that."""
-        path = self.context.layout.root / "ec2" / f"{self.name}.account"
-        try:
-            known = path.read_text().strip()
-        except FileNotFoundError:
-            disk = LocalDisk()
-            disk.make_dir(path.parent)
-            disk.replace(path, f"{account}\n".encode())
-            return
-        if known != account:
-            raise Refused(
-                f"{self.name} was begun in account {known}, and these credentials are of {account}: "
-                f"set AWS_PROFILE (or log in) as before"
-            )
+    def _require_account(self) -> None:
+        account, root = self._cloud.caller()[0], self.context.layout.root
+        other = other_account(root, self.name, account)
+        if other:
+            raise Refused(other)
+        keep_account(root, self.name, account)
 
     def do_launch(self, batch: str, jobs: Sequence[Job], limit: int) -> None:
         lives: list[Live] = []

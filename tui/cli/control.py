@@ -11,9 +11,10 @@ from ...engine.ids import parse_task_numbers, task_name
 from ...engine.sources.local import GRACE
 from ...engine.sweep import ACTIVE, FINAL, TaskState
 from ...engine.viewer import Viewer
+from .after_cancel import nothing_left
 from .engines import request, watch
 from .find import readable, sweep_argument
-from .output import UserError, ask, data, say
+from .output import SOME_FAILED, UserError, ask, data, say
 
 CANCEL_LIMIT = 3 * GRACE + 10.0
 """Seconds a cancel may take: TERM, the grace period, KILL, and looking whether anything is left."""
@@ -40,14 +41,15 @@ def chosen_tasks(viewer: Viewer, text: str | None) -> list[int]:
 def cancel(root: Path, tasks: str | None, force: bool, take_over: bool, yes: bool) -> int:
     """Cancel SWEEP, or some of its tasks; returns when nothing of them runs any more.
 
-    A running task gets TERM, and KILL after ten seconds. What is completed stays completed.
+    A running task gets TERM, and KILL after ten seconds. What is completed stays completed. Instances are terminated;
+    in the end EC2 is asked in every region of the sweep whether any is left, and such a one is terminated too.
     """
     viewer = readable(lambda: Viewer(root))
     chosen = chosen_tasks(viewer, tasks)
     now = viewer.sweep
     if now.status in FINAL:
         say(f"{now.id} has ended already ({now.status}); there is nothing to cancel")
-        return 0
+        return 0 if chosen or nothing_left(viewer) else SOME_FAILED
     which = chosen or range(now.total)
     running = sum(1 for index in which if now.tasks[index].state in ACTIVE)
     waiting = sum(1 for index in which if now.tasks[index].state is TaskState.PENDING)
@@ -77,7 +79,7 @@ def cancel(root: Path, tasks: str | None, force: bool, take_over: bool, yes: boo
         )
     done = sum(1 for i in which if viewer.sweep.tasks[i].state is TaskState.CANCELLED)
     data(f"{now.id}: {done} {'task' if done == 1 else 'tasks'} cancelled, nothing of them runs")
-    return 0
+    return 0 if chosen or nothing_left(viewer) else SOME_FAILED
 
 
 @click.command()
