@@ -20,14 +20,9 @@ from ..ids import task_index, task_name
 from .cloud import Cloud, asked
 from .errors import TEMPORARY, AwsError, Trouble
 from .fleet import Fleet
-from .launch_request import Variant, build_request, next_variant, own_tags, token_of, variants
+from .launch_request import Variant
 from .model import Market
 from .pacing import Pacer
-
-__all__ = [
-    "LaunchAnswer", "LaunchDamaged", "LaunchRequest", "LaunchStore", "Variant", "build_request", "next_variant",
-    "own_tags", "send", "token_of", "variants",
-]  # fmt: skip
 
 T = TypeVar("T")
 FORMAT = 1

@@ -18,19 +18,21 @@ from hypothesis import strategies as st
 from spawn_tui.engine.aws.cloud import Cloud
 from spawn_tui.engine.aws.errors import TEMPORARY, AwsError
 from spawn_tui.engine.aws.fleet import Fleet
+from spawn_tui.engine.aws.launch_request import (
+    Variant,
+    build_request,
+    next_variant,
+    own_tags,
+    token_of,
+    variants,
+)
 from spawn_tui.engine.aws.launches import (
     TOKEN_GOOD,
     LaunchAnswer,
     LaunchDamaged,
     LaunchRequest,
     LaunchStore,
-    Variant,
-    build_request,
-    next_variant,
-    own_tags,
     send,
-    token_of,
-    variants,
 )
 from spawn_tui.engine.aws.model import InstanceSpec
 from spawn_tui.state.disk import LocalDisk
