@@ -226,6 +226,15 @@ class Engine:
             self.store.save_snapshot()
             self.home.refresh(self.sweep)
 
+    def note(self, texts: Sequence[str]) -> None:
+        """Journal what was seen after the end. Raises as `step`."""
+        if not texts:
+            return
+        with disk_trouble(self.store.layout.root):
+            self.lock.check()
+            self._commit([ev.Note(text) for text in texts])
+            self.store.save_snapshot()
+
     def close(self) -> None:
         """Let go of everything, whatever happened before."""
         for source in self.sources.values():

@@ -17,6 +17,7 @@ from ..state.index import SweepIndex
 from ..state.layout import SweepLayout
 from ..state.lock import EngineLock
 from ..state.requests import pending
+from .after_cancel import look_after_cancel
 from .clock import SteadyClock
 from .command import Renderer
 from .create import entry_of
@@ -28,7 +29,7 @@ from .sources.attempt import require_room
 from .sources.base import Source, SourceContext
 from .sources.registry import SourceSpec, make_source
 from .store import SweepStore
-from .sweep import SourceState, Sweep
+from .sweep import SourceState, Sweep, SweepStatus
 from .trouble import disk_trouble
 
 OnSignal = Callable[[Engine, int], None]
@@ -43,6 +44,8 @@ class Parts:
     disk: Callable[[], LocalDisk] = LocalDisk
     source: Callable[[SourceSpec, SourceContext], Source] = make_source
     home: Callable[[SweepLayout, Plan], HomeWriter] = Home
+    after_cancel: Callable[[Path, Sweep, Callable[[], None]], Sequence[object]] = look_after_cancel
+    """Looks for what is left of a sweep that was cancelled; what it brings is told in its own words."""
 
 
 class Probe:
@@ -182,6 +185,8 @@ def _run_locked(
             probe.look()
             pause = engine.step()
         engine.finish()
+        if engine.sweep.ended is SweepStatus.CANCELLED:
+            engine.note([str(seen) for seen in parts.after_cancel(layout.root, engine.sweep, lock.check)])
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

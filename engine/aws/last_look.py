@@ -14,6 +14,7 @@ from ..sweep import Sweep
 from .account import other_account
 from .errors import AwsError
 from .fleet import Fleet, Swept
+from .launches import LaunchDamaged
 from .lookout import Clouds, Place, Written
 from .model import Instance, InstanceState
 from .parallel import Asker
@@ -58,13 +59,11 @@ class LastLook:
 def last_look(
     root: Path, sweep: Sweep, where: Sequence[Place], clouds: Clouds, *, limit: float = LIMIT
 ) -> list[LastLook]:
-    """Ask all these places at once, and end what is left there. Raises `LaunchDamaged`, `OSError`."""
-    written = {place.source: Written(root, place.source) for place in where}
-    known = {sweep.id: KnownSweep(root, sweep, written=written)}
+    """Ask all these places at once, and end what is left there. Raises `OSError`."""
     found: list[LastLook] = []
     with Asker(limit + 30.0) as asker:
         asked = [
-            (place, asker.ask(lambda place=place: _look(root, sweep.id, place, known, clouds, limit)))
+            (place, asker.ask(lambda place=place: _look(root, sweep, place, clouds, limit)))
             for place in where
         ]
         for place, answer in asked:
@@ -75,9 +74,13 @@ def last_look(
     return found
 
 
-def _look(
-    root: Path, sweep_id: str, place: Place, known: Mapping[str, KnownSweep], clouds: Clouds, limit: float
-) -> LastLook:
+def _look(root: Path, sweep: Sweep, place: Place, clouds: Clouds, limit: float) -> LastLook:
+    try:
+        written = Written(root, place.source)
+    except LaunchDamaged as damage:
+        # What was to be kept cannot be told from what is left.
+        raise AwsError("other", "", str(damage)) from damage
+    known = {sweep.id: KnownSweep(root, sweep, written={place.source: written})}
     other = other_account(root, place.source, clouds.of(place.profile).caller()[0])
     if other:
         raise AwsError("credentials", "", other)
@@ -89,7 +92,7 @@ def _look(
         return instance.id in kept
 
     fleet: Fleet = clouds.fleet(place)
-    swept: Swept = fleet.terminate_all(sweep_id, until_gone=limit, spare=is_kept)
+    swept: Swept = fleet.terminate_all(sweep.id, until_gone=limit, spare=is_kept)
     refused = {identity: str(error) for identity, error in swept.refused}
     stay = tuple(
         (identity, refused.get(identity, f"not seen to go within {limit:g} s")) for identity in swept.left

@@ -1,19 +1,17 @@
-"""The last look after a cancel: whether any instance of the sweep is left, in whatever region."""
+"""What `cancel` says in the end: whether any instance of the sweep is left, in whatever region."""
 
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
 
+from ...engine.after_cancel import look_after_cancel
 from ...engine.collect.elsewhere import is_cloud
 from ...engine.viewer import Viewer
-from ...state.lock import EngineLock, LockHeld
-from .output import UserError, data, say
+from ...state.lock import EngineLock, LockHeld, LockLost
+from .output import SOME_FAILED, UserError, data, say
 
-ENGINE_LIMIT = 20.0
-"""Seconds in which an engine that has ended its sweep must have let go of it."""
-BEAT = 1.0
+ENGINE_LIMIT = 330.0
+"""Seconds in which an engine that has ended its sweep, and looks for what is left itself, must have let go of it."""
 
 
 def nothing_left(viewer: Viewer) -> bool:
@@ -22,30 +20,18 @@ def nothing_left(viewer: Viewer) -> bool:
     """
     if not any(is_cloud(source.kind) for source in viewer.sweep.sources.values()):
         return True
-    from ...engine.aws.last_look import last_look
-    from ...engine.aws.launches import LaunchDamaged
-    from ...engine.aws.lookout import Clouds, places
-
-    where = places(viewer.sweep)
     lock = EngineLock(viewer.layout.lock)
-    if not _acquired(lock):
-        say(f"an engine looks after {viewer.sweep.id} again; EC2 was not asked what is left")
+    if not _acquired(lock, viewer):
+        say(f"an engine looks after {viewer.sweep.id}; EC2 was not asked what is left")
         return False
     try:
         viewer.refresh()
         if viewer.sweep.ended is None:
             say(f"{viewer.sweep.id} goes on again; EC2 was not asked what is left")
             return False
-        with ThreadPoolExecutor(1) as pool:
-            looking = pool.submit(last_look, viewer.root, viewer.sweep, where, Clouds())
-            while True:
-                try:
-                    found = looking.result(BEAT)
-                    break
-                except NotYet:
-                    lock.check()
-    except LaunchDamaged as error:
-        raise UserError(str(error), status=1) from None
+        found = look_after_cancel(viewer.root, viewer.sweep, lock.check)
+    except LockLost as error:
+        raise UserError(str(error), status=SOME_FAILED) from None
     finally:
         lock.release()
     for each in found:
@@ -56,7 +42,7 @@ def nothing_left(viewer: Viewer) -> bool:
     return False
 
 
-def _acquired(lock: EngineLock) -> bool:
+def _acquired(lock: EngineLock, viewer: Viewer) -> bool:
     """Whether it could be had; an engine that has just ended the sweep is waited for."""
     deadline = time.monotonic() + ENGINE_LIMIT
     while True:
@@ -64,6 +50,7 @@ def _acquired(lock: EngineLock) -> bool:
             lock.acquire()
             return True
         except LockHeld:
-            if time.monotonic() >= deadline:
+            viewer.refresh()
+            if time.monotonic() >= deadline or viewer.sweep.ended is None:
                 return False
             time.sleep(0.1)
