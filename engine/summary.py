@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .home import iso
+from .ids import task_name
 from .sweep import Sweep, SweepStatus, TaskState
 
 
@@ -25,9 +26,9 @@ def summary(sweep: Sweep, status: SweepStatus, root: Path) -> dict[str, object]:
     """The object of `status --json`.
 
     `unknown`: how many of those counted as active nobody can speak for now; `uncollected`: attempts elsewhere whose
-    files are not home yet. The figures of `sources` are attempts, those of `counts` tasks. `waiting`: those among the
-    active that a source with a queue of its own has not begun; `health` in one word, empty while nothing is known, and
-    its `reason`.
+    files are not home yet; `left_behind`: those of which not all could be brought, and why. The figures of `sources`
+    are attempts, those of `counts` tasks. `waiting`: those among the active that a source with a queue of its own has
+    not begun; `health` in one word, empty while nothing is known, and its `reason`.
     """
     return {
         "id": sweep.id,
@@ -56,6 +57,10 @@ def summary(sweep: Sweep, status: SweepStatus, root: Path) -> dict[str, object]:
         "ended_at": iso(sweep.ended_at),
         "directory": str(root),
         "uncollected": len(sweep.uncollected),
+        "left_behind": [
+            {"task": task_name(task), "attempt": number, "problem": problem}
+            for (task, number), problem in sweep.left_behind.items()
+        ],
         "reason": sweep.reason or sweep.pause_reason,
     }
 

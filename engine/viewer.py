@@ -34,7 +34,7 @@ class News:
             match event:
                 case (
                     ev.Launching() | ev.Running() | ev.Ended() | ev.Unknown() | ev.Cancelling() | ev.Withdrawing()
-                    | ev.Withdrawn() | ev.Recovered() | ev.OutOfReach()
+                    | ev.Withdrawn() | ev.Recovered() | ev.OutOfReach() | ev.Collected()
                 ):  # fmt: skip
                     found.update(item.task for item in event.attempts)
                 case ev.Requeued():

@@ -9,6 +9,8 @@
 #   pack/       what `pack.py` packed
 #   attempts/NAME/  SWEEP_TASK_DIR          project/, previous/
 #   said/       what `spored` was told      verdict   `FLAG MESSAGE` of the guard that ended the work
+#   sent        a byte for each file that was uploaded     unsent  names of those that could not be
+#   by_role     there if the signed form was refused, and the role was not
 #   report      as it was sent              reported  it was received, or nobody would take it
 #
 # A root elsewhere than at its place takes everything along: programs, profiles, the folder for temporary files.
@@ -24,12 +26,14 @@ umask 077
 SPAWN_ROOT=$root HOME=${HOME:-/root}
 export SPAWN_ROOT HOME
 # Seconds. Only tests set any of these: how long the pack is tried for, how long after its deadline an instance may still
-# be uploading, how long outputs and the report are tried for.
+# be uploading, how long outputs, the bootstrap's log and the report are tried for, how long the work has between TERM and
+# KILL, how long one that shall hibernate waits for it.
 fetch_limit=${SPAWN_FETCH_LIMIT:-600} slack=${SPAWN_SLACK:-300}
 upload_limit=${SPAWN_UPLOAD_LIMIT:-3600} report_limit=${SPAWN_REPORT_LIMIT:-300}
+log_limit=${SPAWN_LOG_LIMIT:-15} kill_after=${SPAWN_KILL_AFTER:-10} hibernate_limit=${SPAWN_HIBERNATE_LIMIT:-900}
 imds_url=${AWS_EC2_METADATA_SERVICE_ENDPOINT:-http://169.254.169.254}
 imds_url=${imds_url%/} imds_token='' body='' value=''
-instance='' index='' name=''
+instance='' index='' name='' by='' renew=''
 
 now() { date +%s; }
 
@@ -153,15 +157,20 @@ role() { # the credentials of the instance's role, as options of curl in ROOT/ro
 	if [ "${1:-}" != anew ] && { read -r _ at <"$root/role"; } 2>/dev/null && [ "$(($(now) - at))" -lt 600 ]; then
 		return
 	fi
+	why='the role of the instance has no credentials'
 	imds meta-data/iam/security-credentials/ && [ -n "$body" ] || return 1
 	imds "meta-data/iam/security-credentials/${body%%"
 "*}" || return 1
 	key=$(json_text AccessKeyId) && [ -n "$key" ] || return 1
+	setting "$root/config" region
 	(
 		umask 077
 		echo "# $(now)"
 		echo "user = \"$key:$(json_text SecretAccessKey)\""
 		echo "header = \"x-amz-security-token: $(json_text Token)\""
+		echo "aws-sigv4 = \"aws:amz:$value:s3\""
+		# What is sent is not hashed beforehand: a log may grow while it is on its way.
+		echo 'header = "x-amz-content-sha256: UNSIGNED-PAYLOAD"'
 	) >"$root/role.$$" && mv "$root/role.$$" "$root/role"
 }
 
@@ -173,39 +182,61 @@ form() { # the fields of the signed form, as options of curl in ROOT/form
 	) >"$root/form.$$" && mv "$root/form.$$" "$root/form"
 }
 
-send_once() { # FILE KEY SECONDS: 0: it is there; 1: not now; 2: refused. Words in $why
-	setting "$root/config" upload_url && url=$value
+chosen() { # who signs, in $by: as the user data says, or, where its form was refused since, the role
 	setting "$root/config" role || :
-	if [ "$value" = yes ]; then
-		role "${renew:-}" || { why='the role of the instance has no credentials' && return 1; }
-		setting "$root/config" region && region=$value
-		encoded "$2"
-		# What is sent is not hashed beforehand: a log may grow while it is on its way.
-		set -- "$1" "$3" -K "$root/role" --aws-sigv4 "aws:amz:$region:s3" -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' \
-			-g -T "$1" "$url/$value"
-	else
-		form
-		# From stdin, whose name needs no quoting.
-		set -- "$1" "$3" -K "$root/form" --form-string "key=$2" -F 'file=@-;filename=file' "$url"
-	fi
-	file=$1 seconds=$2
-	shift 2
-	answer=$(curl -s -o /dev/null -w '%{http_code}' --connect-timeout 10 --speed-limit 1 --speed-time 60 \
-		--max-time "$seconds" -H 'Expect:' "$@" <"$file" 2>/dev/null) || answer=000
-	renew=''
-	case $answer in
+	[ ! -e "$root/by_role" ] || value=yes
+	case $value in yes) by=role ;; *) by=form ;; esac
+}
+
+request() { # SECONDS OPTION...: one of curl to the bucket. 0: done, with $bytes sent; 1: not now, 2: refused, and $why
+	max=$1 renew=''
+	shift
+	code=$(curl -s -o "${answer:-/dev/null}" -w '%{http_code} %{size_upload}' --connect-timeout 10 --speed-limit 1 \
+		--speed-time 60 --max-time "$max" "$@" 2>/dev/null) || code='000 0'
+	bytes=${code#* } code=${code% *}
+	case $code in
 	2??) return 0 ;;
 	000) why='no answer' && return 1 ;;
-	5?? | 429 | 408) why="HTTP $answer" && return 1 ;;
-	*) why="HTTP $answer" renew=anew && return 2 ;;
+	5?? | 429 | 408) why="HTTP $code" && return 1 ;;
+	*) why="HTTP $code" renew=anew && return 2 ;;
 	esac
 }
 
-send() { # FILE KEY UNTIL: upload it, again and again until then. 1: given up, $why
-	pause=1 refusals=0 why='there was no time'
-	while seconds=$(($3 - $(now))) && [ "$seconds" -gt 0 ]; do
-		[ -r "$1" ] || { why='it cannot be read' && return 1; }
-		send_once "$1" "$2" "$seconds" && return
+send_once() { # FILE KEY: as `request`
+	[ -r "$1" ] || { why='it cannot be read' && return 2; }
+	setting "$root/config" upload_url && url=$value
+	[ -n "$by" ] || chosen
+	if [ "$by" = role ]; then
+		role "$renew" || return 1
+		encoded "$2"
+		set -- "$1" -K "$root/role" -g -T "$1" "${url%/}/$value"
+	else
+		form
+		# From stdin, whose name needs no quoting.
+		set -- "$1" -K "$root/form" -H 'Expect:' --form-string "key=$2" -F 'file=@-;filename=file' "$url"
+	fi
+	file=$1
+	shift
+	request "$seconds" "$@" <"$file" && got=0 || got=$?
+	sign_next "$got"
+}
+
+sign_next() { # STATUS of a request, and again: a form dies with the credentials that made it, and a role does not
+	setting "$root/config" role || :
+	case "$value $got $by" in
+	yes*) ;;
+	*'2 form') refusal=$why && { ! role || by=role; } && why=$refusal ;;
+	*'2 role') by='' ;;
+	*'0 role') [ -e "$root/by_role" ] || { : >"$root/by_role" && say "the signed form is refused; the role signs"; } ;;
+	esac
+	return "$1"
+}
+
+again() { # UNTIL COMMAND...: a request, again and again until then. 1: given up, $why
+	til=$1 pause=1 refusals=0 why='there was no time'
+	shift
+	while seconds=$((til - $(now))) && [ "$seconds" -gt 0 ]; do
+		"$@" && return
 		# What is refused thrice is refused; in between the role's credentials were asked for anew.
 		[ "$?" = 1 ] || { refusals=$((refusals + 1)) && [ "$refusals" -lt 3 ] || return 1; }
 		sleep "$pause"
@@ -214,11 +245,19 @@ send() { # FILE KEY UNTIL: upload it, again and again until then. 1: given up, $
 	return 1
 }
 
+send() { # FILE KEY UNTIL: upload it. 1: given up, $why
+	again "$3" send_once "$1" "$2"
+}
+
 report() { # STATUS FLAG STARTED MESSAGE UNTIL
 	[ -n "$name" ] || { say "nobody to report for: $4" && return 1; }
 	setting "$root/config" prefix
-	printf 'status %s\nflag %s\nstarted %s\nended %s\ninstance %s\nmessage %s\nend\n' "$1" "$2" "$3" "$(now)" "$instance" \
-		"$(printf %s "$4" | tr '\000-\037\177' ' ' | head -c 400)" >"$root/report"
+	{
+		printf 'status %s\nflag %s\nstarted %s\nended %s\ninstance %s\nmessage %s\nunsent %s\n' "$1" "$2" "$3" "$(now)" \
+			"$instance" "$(printf %s "$4" | tr '\000-\037\177' ' ' | head -c 400)" "${unsent:-0}"
+		[ ! -f "$root/unsent" ] || head -n 5 "$root/unsent" | sed 's/^/left /'
+		echo end
+	} >"$root/report"
 	send "$root/report" "$value/reports/$name" "$5" && return
 	say "the report could not be uploaded: $why"
 	return 1

@@ -1,4 +1,4 @@
-"""The user data of an instance: what begins on it before it has anything of ours, and what may be shown of that."""
+"""The user data of an instance: what begins on it before it has anything of ours."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .launch_request import USER_DATA_BYTES
+
 if TYPE_CHECKING:
     from .bucket import UploadGrant
 
-LARGEST = 16384
-"""Bytes of user data, before base64 ("Instance user data" of the EC2 user guide)."""
 MARKER = "# spawn-tui bootstrap"
 """The second line of all user data of ours."""
 
@@ -60,10 +60,10 @@ def user_data(
             raise ValueError(f"{key} holds a character that no such name or URL has")
     config |= {f"field.{name}": value for name, value in upload.fields if name not in ("key", "file")}
     script = _script(config).encode()
-    sent = script if len(script) <= LARGEST else gzip.compress(script, compresslevel=9, mtime=0)
-    if len(sent) > LARGEST:
+    sent = script if len(script) <= USER_DATA_BYTES else gzip.compress(script, compresslevel=9, mtime=0)
+    if len(sent) > USER_DATA_BYTES:
         raise ValueError(
-            f"the user data has {len(sent)} bytes even when compressed, and EC2 takes {LARGEST}; launch fewer "
+            f"the user data has {len(sent)} bytes even when compressed, and EC2 takes {USER_DATA_BYTES}; launch fewer "
             "instances at once, or use credentials with a shorter session token"
         )
     return sent
@@ -99,62 +99,3 @@ def _first() -> list[str]:
     """boot_first.sh without what only people read."""
     text = Path(__file__).with_name("boot_first.sh").read_text()
     return [line for line in text.splitlines() if line.strip() and not line.lstrip("\t").startswith("#")]
-
-
-# --- what may be shown -------------------------------------------------------------------------------------------
-
-_VALUE = r"(?:'[^']*'|\"(?:\\.|[^\"\\])*\"|\\.|[^\s'\"\\&;|,)}])+"
-"""A value of a shell or of a document: quoted pieces side by side, or up to what ends a word."""
-_SECRET_NAME = (
-    r"(?<![A-Za-z0-9_.-])[A-Za-z0-9_.-]*(?:secret|token(?!i[sz]|s\b|_?count)|passw(?:or)?d|passwd|passphrase|credential|api[_-]?key|access[_-]?key|private[_-]?key"
-    r"|auth[_-]?key|account[_-]?key|_pat|_pwd)[A-Za-z0-9_.-]*"
-)
-_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (
-        re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?(?:-----END \1-----|\Z)", re.DOTALL),
-        "***",
-    ),
-    # A request as JSON: user data within it is base64, and nobody reads that.
-    (re.compile(r"(?P<keep>UserData['\"]?\s*[:=]\s*)['\"][A-Za-z0-9+/=\s]{16,}['\"]"), r"\g<keep>'***'"),
-    # The fields of a signed form, as our own configuration and as JSON.
-    (re.compile(r"(?m)^(?P<keep>field\.[^=\n]*=).*$"), r"\g<keep>***"),
-    (
-        re.compile(rf"(?i)(?P<keep>[\"']?\b(?:policy|signature|x-amz-[a-z-]+)[\"']?\s*[:=]\s*){_VALUE}"),
-        r"\g<keep>***",
-    ),
-    (
-        re.compile(r"(?i)(?P<keep>[?&](?:x-amz-[a-z0-9-]+|signature|awsaccesskeyid)=)[^&\s\"'<>]*"),
-        r"\g<keep>***",
-    ),
-    (re.compile(r"(?i)(?P<keep>\bauthorization['\"]?\s*[:=]\s*['\"]?)[^'\"\n]+"), r"\g<keep>***"),
-    (re.compile(r"(?i)(?P<keep>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}"), r"\g<keep>***"),
-    (re.compile(rf"(?i)(?P<keep>[\"']?{_SECRET_NAME}[\"']?[ \t]*[:=][ \t]*){_VALUE}"), r"\g<keep>***"),
-    (re.compile(rf"(?i)(?P<keep>\baws_(?:secret_access_key|session_token)[ \t]+){_VALUE}"), r"\g<keep>***"),
-    # As an option, which begins with a dash.
-    (re.compile(rf"(?i)(?P<keep>(?=-){_SECRET_NAME}[ \t]+){_VALUE}"), r"\g<keep>***"),
-    (
-        re.compile(r"(?P<keep>(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://[^/\s:@'\"]*:)[^@\s'\"/]+(?=@)"),
-        r"\g<keep>***",
-    ),
-    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), "***"),
-    (re.compile(r"\b(?:gh[pousr]_|github_pat_|hf_|xox[abprs]-|sk-|glpat-)[A-Za-z0-9_-]{10,}"), "***"),
-)
-
-
-def redacted(user_data: bytes | str) -> str:
-    """User data, or a request, as it may be shown: what looks like a secret, or signs something, is `***`.
-
-    Names and what is not secret stay, so that a person sees what is there.
-    """
-    if isinstance(user_data, bytes):
-        if user_data[:2] == b"\x1f\x8b":
-            try:
-                user_data = gzip.decompress(user_data)
-            except (OSError, EOFError):
-                return "(compressed, and damaged)"
-        text = user_data.decode("utf-8", errors="replace")
-    else:
-        text = user_data
-    for rule, instead in _RULES:
-        text = rule.sub(instead, text)
-    return text

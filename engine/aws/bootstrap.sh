@@ -13,7 +13,7 @@ here=$SPAWN_ROOT/pack/bootstrap
 . "$here/guards.sh"
 
 main=$$ tick=${SPAWN_TICK:-1}
-started='' work='' guards='' logger='' dir='' said='' end='' message='' died=''
+started='' work='' guards='' logger='' dir='' said='' end='' message='' died='' unsent=0 lost=0
 
 # Whoever sends TERM (systemd at a shutdown somebody else ordered) gets what there is time for.
 trap 'verdict term "the instance was told to end"' TERM INT HUP
@@ -133,7 +133,7 @@ lives() { # the runner
 }
 
 attend() { # until the work has ended; what ended it is in $said, $end and $message
-	told_at='' ended_at='' full_at='' grace=10
+	told_at='' ended_at='' full_at='' grace=$kill_after
 	while ! outcome; do
 		if ! lives; then
 			outcome || { status=137 flag=- died='its runner was killed. '; }
@@ -146,7 +146,7 @@ attend() { # until the work has ended; what ended it is in $said, $end and $mess
 			spot)
 				# Two minutes in all: the report first.
 				grace=30
-				[ -n "$told_at" ] || report 143 spot "$started" "$guard_message" "$(($(now) + 20))" || :
+				[ -n "$told_at" ] || { count_unsent && report 143 spot "$started" "$guard_message" "$(($(now) + 20))"; } || :
 				;;
 			esac
 		fi
@@ -224,13 +224,17 @@ judge() { # $status, $flag and $message, from what was seen: spored's word, else
 gather() { # what scripts written for spawn leave in /tmp is a result as well; a file of that name in its place wins
 	for file in "$tmp"/result*.txt "$tmp"/result*.json "$tmp"/result*.csv "$tmp"/results.* "$tmp"/metrics.json; do
 		[ -f "$file" ] && [ ! -L "$file" ] && [ -z "$(find "$root/started" -newer "$file")" ] || continue
-		[ -e "$dir/${file##*/}" ] || cp -p "$file" "$dir/" || say "$file could not be copied"
+		[ -e "$dir/${file##*/}" ] || cp -p "$file" "$dir/" && continue
+		# A piece of it would look like all of it.
+		rm -f "$dir/${file##*/}"
+		say "$file could not be copied"
+		lost=$((lost + 1))
+		printf '%s\n' "${file##*/}" | tr '\001-\011\013-\037\177' '?' >>"$root/unsent"
 	done
 }
 
 upload() { # UNTIL: all files of the attempt; the logs first, for they tell what else is missing
 	cd "$dir" || return 1
-	rm -f "$root/unsent"
 	SPAWN_LOG=$log
 	export SPAWN_LOG
 	set -- "$prefix/attempts/$name" "$1"
@@ -241,7 +245,14 @@ upload() { # UNTIL: all files of the attempt; the logs first, for they tell what
 		xargs -0 -n 1 -P 8 sh "$here/send.sh" "$1" "$2"
 	say "uploaded"
 	# It tells what is missing, and has a little time of its own.
-	sh "$here/send.sh" "$1" "$(($(now) + 15))" bootstrap.log
+	sh "$here/send.sh" "$1" "$(($(now) + log_limit))" bootstrap.log
+}
+
+count_unsent() { # $unsent, files that have not arrived, whatever kept them: the upload itself may have been cut short
+	unsent=$(find "$dir" -type f -print0 | tr -dc '\000' | wc -c)
+	sent=0
+	[ ! -f "$root/sent" ] || sent=$(wc -c <"$root/sent")
+	unsent=$((unsent - sent + lost))
 }
 
 quit() { # PID...: ours, which have nothing to clear up
@@ -265,6 +276,7 @@ finish() { # STATUS FLAG MESSAGE: never returns
 		until=$((deadline + slack - 60))
 		[ "$until" -gt "$(($(now) + 30))" ] || until=$(($(now) + 30))
 	fi
+	rm -f "$root/unsent" "$root/sent"
 	gather
 	(trap - TERM INT HUP && upload "$until") &
 	sender=$!
@@ -274,20 +286,45 @@ finish() { # STATUS FLAG MESSAGE: never returns
 		# Taken away while it uploads: what has ended well must not be run again.
 		if [ -z "$hurried" ] && { read -r why_now _ <"$root/verdict"; } 2>/dev/null && [ "$why_now" = spot ]; then
 			hurried=yes
+			count_unsent
 			report "$1" "$2" "$started" "$3" "$(($(now) + 20))" || :
 		fi
 		sleep "$tick"
 	done
 	kill -KILL "$sender" 2>/dev/null
-	unsent=0
-	[ ! -f "$root/unsent" ] || unsent=$(wc -l <"$root/unsent")
+	count_unsent
 	words=$3
-	[ "$unsent" -eq 0 ] || words="$3${3:+; }$((unsent)) of its files could not be uploaded; see bootstrap.log"
+	[ "$unsent" -le 0 ] || words="$3${3:+; }$unsent of its files could not be uploaded; see bootstrap.log"
 	report "$1" "$2" "$started" "$words" "$(($(now) + report_limit))" || :
 	echo "$1 $2" >"$root/reported"
 	# shellcheck disable=SC2086
 	quit $guards
+	setting "$mine/settings" on_complete || :
+	case "$value $2" in
+	*' spot' | *' term') ;; # it is on its way
+	hibernate*) await_hibernation ;;
+	esac
 	go
+	exit 0
+}
+
+await_hibernation() { # which only EC2 can do: the engine asks it to when it has read the report
+	trap 'exit 0' TERM INT HUP
+	last=$(now)
+	until=$((last + hibernate_limit))
+	if { read -r deadline <"$root/deadline"; } 2>/dev/null && [ "$((deadline + slack))" -lt "$until" ]; then
+		until=$((deadline + slack))
+	fi
+	say "it waits to be hibernated"
+	# A timer that is overdue would end what somebody has woken up.
+	disarm
+	shutdown -c >/dev/null 2>&1
+	while sleep "$tick" && at=$(now) && [ "$((at - last))" -lt 60 ]; do
+		[ "$at" -lt "$until" ] || { say "nobody has hibernated it" && return; }
+		last=$at
+	done
+	# Who wakes it wants to look at it, as who starts a stopped one.
+	say "it was hibernated, and is awake again"
 	exit 0
 }
 
@@ -320,7 +357,7 @@ guards="$guards $!"
 guard_spot &
 guards="$guards $!"
 setting "$mine/settings" upload_every
-guard_logs "$value" & # from the start: a bootstrap.log in the bucket is the first sign of life
+guard_logs "${SPAWN_UPLOAD_EVERY:-$value}" & # from the start: a bootstrap.log in the bucket is the first sign of life
 logger=$!
 prepare
 oom_before=$(sed -n 's/^oom_kill //p' /proc/vmstat)

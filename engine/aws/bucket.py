@@ -12,22 +12,21 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from .bucket_home import BucketHome, Call, directly
 from .cloud import Cloud, asked
 from .errors import AwsError
+from .grants import LONGEST, UploadGrant
 from .model import Report
 from .reports import parse_report
 from .stored import FileChanged, Piece, StoredFile, is_changed, is_plain, reading, stored_file, whole
 from .upload import upload
 
-LONGEST = 7 * 86400.0
-"""Seconds a URL signed by version 4 holds at most (S3 API, "Using Query Parameters": X-Amz-Expires)."""
 RENEWAL = 15 * 60.0
 """Seconds of its life below which botocore renews a credential when it is used next (botocore/credentials.py)."""
 PIECE = 1 << 20
@@ -35,18 +34,6 @@ REPORT_LIMIT = 64 << 10
 """Bytes of a report that are looked at."""
 _AT_ONCE = 1000
 """Keys one DeleteObjects takes."""
-
-
-@dataclass(frozen=True, slots=True)
-class UploadGrant:
-    """With what an instance uploads: by its own role, to `url`/KEY, or by form (POST) to `url` with these fields."""
-
-    url: str
-    fields: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """All but `key` and `file`, which the uploader adds; the signature is among them."""
-    role: bool = False
-    expires_at: float | None = None
-    """Seconds since 1970; None: it holds as long as the role does."""
 
 
 class SweepBucket:
@@ -143,18 +130,42 @@ class SweepBucket:
 
     def files(self, attempt: str) -> list[StoredFile]:
         """All files of an attempt, in the order of their keys."""
-        prefix, found = self._key(attempt, ""), list[StoredFile]()
-        request = {"Bucket": self.name, "Prefix": prefix}
+        prefix = self._key(attempt, "")
+        return [
+            stored_file(item, len(prefix))
+            for page in self._pages(prefix)
+            for item in page.get("Contents", [])
+        ]
+
+    def begun(self) -> set[str]:
+        """The attempts of which anything is there, by their names."""
+        prefix = f"{self._root}attempts/"
+        return {
+            str(each["Prefix"])[len(prefix) : -1]
+            for page in self._pages(prefix, Delimiter="/") for each in page.get("CommonPrefixes", [])
+        }  # fmt: skip
+
+    def reported(self) -> set[str]:
+        """The attempts of which there is a report, by their names."""
+        prefix = f"{self._root}reports/"
+        return {
+            str(item["Key"])[len(prefix) :]
+            for page in self._pages(prefix) for item in page.get("Contents", [])
+        }  # fmt: skip
+
+    def _pages(self, prefix: str, **more: str) -> Iterator[dict[str, Any]]:
+        """What ListObjectsV2 says of all keys that begin so, a thousand at a time."""
+        request = {"Bucket": self.name, "Prefix": prefix, **more}
         while True:
             page = self._home.ask(
                 "ListObjectsV2",
                 "s3:ListBucket",
                 lambda client, request=request: client.list_objects_v2(**request),
             )
-            found += [stored_file(item, len(prefix)) for item in page.get("Contents", [])]
+            yield page
             token = page.get("NextContinuationToken")
             if not page.get("IsTruncated") or not token or token == request.get("ContinuationToken"):
-                return found
+                return
             request = {**request, "ContinuationToken": str(token)}
 
     def fetch(

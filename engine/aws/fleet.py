@@ -7,6 +7,7 @@ a while after its launch, and a terminated one is forgotten after about an hour,
 from __future__ import annotations
 
 import re
+from calendar import timegm
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ FIRST_LOOK, LAST_LOOK = 1.0, 5.0
 
 _STATES = frozenset(cast("tuple[InstanceState, ...]", get_args(InstanceState)))
 _ID = re.compile(r"\bi-[0-9a-f]+\b")
+_AT = re.compile(r"\(([12]\d{3})-(0[1-9]|1[0-2])-(\d\d) (\d\d):(\d\d):(\d\d) GMT\)")
 _WILD = re.compile(r"([*?\\])")
 _NARROWED = frozenset({"not_found", "invalid", "other"})
 """Kinds of errors that may be the fault of single instances of a call."""
@@ -254,6 +256,7 @@ def instance_of(item: Mapping[str, Any]) -> Instance:
         launched_at=item["LaunchTime"].timestamp(),
         reason_code=reason.get("Code", ""),
         reason=reason.get("Message") or item.get("StateTransitionReason") or "",
+        changed_at=transition_time(item.get("StateTransitionReason") or ""),
         public_ip=item.get("PublicIpAddress") or "",
         private_ip=item.get("PrivateIpAddress") or "",
         key_name=item.get("KeyName") or "",
@@ -261,6 +264,14 @@ def instance_of(item: Mapping[str, Any]) -> Instance:
         volumes=tuple(disk["VolumeId"] for disk in disks if "VolumeId" in disk),
         tags=tags,
     )
+
+
+def transition_time(words: str) -> float | None:
+    """Seconds since 1970 at which EC2 says it changed the state: "User initiated (2026-11-23 10:00:00 GMT)"
+    ("StateTransitionReason", Amazon EC2 API Reference). None if it says nothing of that.
+    """
+    found = _AT.search(words)
+    return float(timegm(tuple(map(int, found.groups())))) if found else None
 
 
 def _part(item: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -23,6 +23,7 @@ from ..collect.landing import CHUNK, Landing, Part, UnsafePath, cannot_be_stored
 from ..collect.rules import CollectRules, is_ours
 from ..events import Ref
 from .bucket import SweepBucket
+from .reports import unsent_words
 from .stored import FileChanged, StoredFile
 
 SMALL = 4 << 20
@@ -54,6 +55,8 @@ class Haul:
     moved: int = 0
     again: bool = False
     """Whether something changed while it was read, and is to be asked for again."""
+    unsent: str | None = None
+    """What its report says of files that went with the instance, until the look it was read for is over."""
     problems: list[str] = field(default_factory=list[str])
     notes: list[str] = field(default_factory=list[str])
 
@@ -65,7 +68,8 @@ class Haul:
         """Forget what an earlier look said: the disk knows what is home."""
         self.files = self.size = self.left = 0
         self.again = False
-        self.problems, self.notes = [], []
+        self.problems, self.notes = [self.unsent] if self.unsent else [], []
+        self.unsent = None
 
     def have(self, file: StoredFile) -> None:
         with self.lock:
@@ -106,6 +110,10 @@ class Hauler:
 
     def look(self, haul: Haul) -> list[StoredFile]:
         """List what is there; what of it is to be brought."""
+        if haul.unsent is None:
+            # First the report, which an instance writes last: what it says is of files that are listed then.
+            report = self._bucket.report(haul.name)
+            haul.unsent = unsent_words(report) if report is not None else ""
         listed = self._bucket.files(haul.name)
         haul.begin()
         if not listed:

@@ -74,6 +74,8 @@ class Instance:
     reason_code: str = ""
     """StateReason.Code: `Server.SpotInstanceTermination`, `Client.UserInitiatedShutdown`, …"""
     reason: str = ""
+    changed_at: float | None = None
+    """When it came into this state, as far as EC2 says so."""
     public_ip: str = ""
     private_ip: str = ""
     key_name: str = ""
@@ -97,3 +99,7 @@ class Report:
     ended_at: float | None
     instance: str = ""
     message: str = ""
+    unsent: int = 0
+    """Files of the attempt that were not in the bucket when it was written."""
+    left: tuple[str, ...] = ()
+    """Names of some of them."""

@@ -80,7 +80,7 @@ class Ec2Source(ThreadedSource):
         )
         self._store = LaunchStore(context.layout.root / "ec2" / self.name, LocalDisk())
         self._launcher: Launcher | None = None
-        self._defaults = SpecDefaults.of(options, {})
+        self._defaults = SpecDefaults.of(options)
         self._poll = float(options.get("poll_interval") or POLL)
         self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix=f"launches of {self.name}")
         rates = Rates(self.region, price or price_of(self._cloud, self._paced), self._pool)

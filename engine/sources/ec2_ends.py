@@ -56,8 +56,27 @@ def reported(
             return replace(seen, message=report.message) if report.status == 0 and report.message else seen
 
 
-def unreported(ref: Ref, instance: Instance, *, stopped: bool) -> SawEnd:
-    """The end of an instance that is over and has left no report."""
+def speaks_for(report: Report, instance_id: str) -> bool:
+    """Whether a report is of this instance. One that is of another says nothing of it: as if there were none.
+
+    An instance that could not learn its own id left that empty; then the attempt's name has to do.
+    """
+    return not report.instance or not instance_id or report.instance == instance_id
+
+
+def unreported(
+    ref: Ref,
+    instance: Instance,
+    *,
+    stopped: bool,
+    deadline: float | None = None,
+    ended: float | None = None,
+) -> SawEnd:
+    """The end of an instance that is over and has left no report.
+
+    `deadline`: when its time to live is over, if it has one; `ended`: about when it went, if EC2 does not say. Both in
+    seconds since 1970.
+    """
     what = f"instance {instance.id} is {instance.state}"
     began = instance.launched_at
     if stopped:
@@ -70,6 +89,11 @@ def unreported(ref: Ref, instance: Instance, *, stopped: bool) -> SawEnd:
         text = f"{what}: ended by somebody else ({words})" if words else f"{what}: ended by somebody else"
         return SawEnd(*ref, failure="terminated", message=text, started_at=began)
     if code in _FROM_INSIDE:
+        at = instance.changed_at or ended
+        if deadline is not None and at is not None and at >= deadline:
+            # The timer of the system ends it when its guard is dead or can reach nobody.
+            text = f"{what}: its time to live was over, and it has left no report"
+            return SawEnd(*ref, failure="timeout", message=text, started_at=began)
         text = f"{what}: it was shut down from inside and said nothing of the task"
         return SawEnd(*ref, failure="terminated", message=text, started_at=began)
     if code in _NO_ROOM:

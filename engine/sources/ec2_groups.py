@@ -38,6 +38,8 @@ class Groups:
         self._unsure: list[tuple[float, Group]] = []
         """Launches of which nobody knows what came, with when they are sent again."""
         self._sending: dict[Future[Outcome], Group] = {}
+        self._back: set[Ref] = set()
+        """Those that are taken back if their launch under way does not bring them an instance."""
 
     @property
     def busy(self) -> bool:
@@ -75,9 +77,13 @@ class Groups:
     # --- taking back ---------------------------------------------------------------------------------------------
 
     def withdraw(self, refs: Sequence[Ref]) -> None:
-        """Take back those that were not asked for yet. The others go on."""
-        wanted = set(refs)
-        self._take_out(lambda job: SawWithdrawn(*job.ref) if job.ref in wanted else None)
+        """Take back those that have no instance yet. The others go on."""
+        self._back.update(live.job.ref for live in self._attempts.known(refs) if not live.instance)
+        self._take_back()
+
+    def _take_back(self) -> None:
+        self._take_out(lambda job: SawWithdrawn(*job.ref) if job.ref in self._back else None)
+        self._back = {live.job.ref for live in self._attempts.known(self._back) if not live.instance}
 
     def send_back(self, reason: str) -> list[SawNothing]:
         """All that was not asked for yet did not happen: their tasks can go elsewhere at once."""
@@ -115,6 +121,8 @@ class Groups:
         """Hand what is due to the pool."""
         now = time.monotonic()
         self._drop_cancelled()
+        if self._back:
+            self._take_back()
         due = [group for at, group in self._unsure if at <= now]
         self._unsure = [(at, group) for at, group in self._unsure if at > now]
         room = max(0, PARALLEL - len(self._sending) - len(due))

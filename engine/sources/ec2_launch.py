@@ -22,6 +22,7 @@ from ..aws.bucket import SweepBucket
 from ..aws.check import resolved
 from ..aws.cloud import Cloud
 from ..aws.errors import TEMPORARY, AwsError
+from ..aws.grants import UploadGrant, too_short
 from ..aws.images import disk_for, image_for
 from ..aws.launch_request import Variant, build_request, own_tags, token_of, variants
 from ..aws.launches import LaunchAnswer, LaunchRequest, LaunchStore, send
@@ -29,6 +30,7 @@ from ..aws.model import InstanceSpec
 from ..aws.pacing import Pacer, Stopped
 from ..aws.pack import ATTEMPTS_THERE, PREVIOUS_THERE, PROJECT_THERE, PackedAttempt, PackSettings, build_pack
 from ..aws.project_upload import PackedProject, pack_project
+from ..aws.quotas import quota_words
 from ..aws.roles import ensure_profile, is_pending, profile_of
 from ..aws.spec_values import SpecError
 from ..plan.problems import PlanError
@@ -53,6 +55,8 @@ while :; do sleep 3600; done
 """
 LAUNCH_PERMISSIONS = "ec2:RunInstances, ec2:CreateTags or iam:PassRole"
 """What a launch takes."""
+LEAST_GRANT = 1800.0
+"""Seconds that what an instance uploads with must hold at least, if it may not hold until its end."""
 SEND_LIMIT = 180.0
 """Seconds a launch may be repeated before somebody is told that it does not go."""
 
@@ -126,9 +130,7 @@ class Launcher:
                 self._prepare(group, outcome)
             if group.request is not None:
                 outcome.answer = self._send(group.request, new_profile=bool(group.spec.iam_policy))
-                if outcome.answer.error_kind == "permission":
-                    words = _with_permission(outcome.answer.error_words, LAUNCH_PERMISSIONS)
-                    outcome.answer = replace(outcome.answer, error_words=words)
+                outcome.answer = self._explained(outcome.answer, group.request)
                 self._store.answer(group.request.token, outcome.answer)
         except AwsError as error:
             if error.kind in TEMPORARY or group.request is not None:
@@ -138,6 +140,16 @@ class Launcher:
                 words = _with_permission(error.words, error.action)
                 outcome.answer = LaunchAnswer((), error.kind, error.code, words, time.time())
         return outcome
+
+    def _explained(self, answer: LaunchAnswer, request: LaunchRequest) -> LaunchAnswer:
+        """With what AWS does not always say of a refusal: the permission that is missing, the quota and its value."""
+        words = answer.error_words
+        if answer.error_kind == "permission":
+            words = _with_permission(words, LAUNCH_PERMISSIONS)
+        elif answer.error_kind == "quota":
+            quota = quota_words(self._cloud, self._region, request.type, request.market, self._asked)
+            words = f"{words.rstrip('.')}; {quota}" if quota else words
+        return replace(answer, error_words=words)
 
     def _send(self, request: LaunchRequest, *, new_profile: bool) -> LaunchAnswer:
         """`new_profile`: it may have been made a moment ago, and EC2 does not know it yet; that passes."""
@@ -181,11 +193,12 @@ class Launcher:
         try:
             content = build_pack(packed, settings, self._context.layout.runner.read_bytes())
             url, sha = self._bucket.put_pack(token, content)
+            upload = self._granted(spec, group.jobs)
             script = user_data(
                 sweep_id=self._context.sweep_id, token=token, region=self._bucket.region,
                 endpoint=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", ""),
                 bucket=self._bucket.name, prefix=f"sweeps/{self._context.sweep_id}", pack_url=url, pack_sha256=sha,
-                upload=self._bucket.grant(bool(spec.iam_policy)), ttl=spec.ttl,
+                upload=upload, ttl=spec.ttl,
                 attempts=[attempt.name for attempt in packed],
             )  # fmt: skip
             # The size is said outright, so that what is written down is what will be paid for.
@@ -215,6 +228,16 @@ class Launcher:
             except ValueError as error:
                 raise AwsError("other", "", str(error), "RunInstances") from error
         group.request = request
+
+    def _granted(self, spec: InstanceSpec, jobs: Sequence[Job]) -> UploadGrant:
+        """With what the instances upload. Raises `AwsError` where that ends so soon that little would come home."""
+        grant, now = self._bucket.grant(bool(spec.iam_policy)), time.time()
+        longest = max((job.timeout or 0.0 for job in jobs), default=0.0)
+        why = too_short(grant, ttl=spec.ttl, timeout=longest, now=now, has_role=bool(spec.iam_role))
+        if why and grant.expires_at is not None and grant.expires_at - now < LEAST_GRANT:
+            self._cloud.renew()  # somebody may log in again before the next launch
+            raise AwsError("credentials", "", why)
+        return grant
 
     def _asked(self, operation: str, function: Callable[[], T]) -> T:
         """What has to be known before a launch; what fails for a time is asked again, as the launch is."""

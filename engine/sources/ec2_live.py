@@ -41,6 +41,8 @@ class Live:
     """Since when it has its instance."""
     seen: Instance | None = None
     seen_at: float = 0.0
+    alive_at: float | None = None
+    """When it was last seen alive, in seconds since 1970."""
     running: bool = False
     stopping: bool = False
     adopted: bool = False

@@ -20,7 +20,7 @@ from ..aws.lookout import deadline
 from ..aws.model import ALIVE, Instance, Report
 from ..observe import SawEnd, SawRunning
 from .base import SourceContext
-from .ec2_ends import reported, unreported, vanished
+from .ec2_ends import reported, speaks_for, unreported, vanished
 from .ec2_live import Attempts, Live
 from .ec2_terminate import Terminator
 
@@ -34,6 +34,8 @@ PATIENT = 3
 """Times `BOOT` for which an instance is waited for whose status checks are good: it may be fetching much."""
 OVERDUE = 900.0
 """Seconds after the end of its time to live at which an instance is ended from outside."""
+RECENT = 300.0
+"""Seconds since it was last seen alive for which an instance that is gone has gone about now."""
 REPORTS = 16
 """Reports that are fetched at a time."""
 
@@ -61,9 +63,12 @@ class Looks:
         lives = self._attempts.on_instances()
         with one_by_one() as each:
             reports = self._reports(lives, instances, each)
+            each(lambda: self._hibernate(lives, instances))
+            each(lambda: self._look_for_signs(lives, instances, now))
             for live in lives:
                 instance = instances.get(live.instance)
-                each(lambda live=live, instance=instance: self._judge(live, instance, reports, now))
+                if live.job.ref in self._attempts:
+                    each(lambda live=live, instance=instance: self._judge(live, instance, reports, now))
 
     def look_for_forgotten(self) -> None:
         """Those whose instance nobody knows: only a report can say how it went. Raises as `look`."""
@@ -78,8 +83,8 @@ class Looks:
         each: Callable[[Callable[[], None]], None],
     ) -> dict[str, Report | None]:
         """What those have left whose instance is over, by the attempt's name; without those that cannot be had."""
-        names = [live.name for live in lives if _is_over(live, instances.get(live.instance))]
-        asked = {name: self._pool.submit(self._bucket.report, name) for name in names}
+        over = [live for live in lives if _is_over(live, instances.get(live.instance))]
+        asked = {live.name: self._pool.submit(self._report, live) for live in over}
         found: dict[str, Report | None] = {}
 
         def take(name: str, answer: Future[Report | None]) -> None:
@@ -88,6 +93,11 @@ class Looks:
         for name, answer in asked.items():
             each(lambda name=name, answer=answer: take(name, answer))
         return found
+
+    def _report(self, live: Live) -> Report | None:
+        """What its instance left; what another instance left under its name says nothing of it."""
+        report = self._bucket.report(live.name)
+        return report if report is not None and speaks_for(report, live.instance) else None
 
     def _judge(
         self, live: Live, instance: Instance | None, reports: Mapping[str, Report | None], now: float
@@ -98,6 +108,7 @@ class Looks:
             return
         live.seen, live.seen_at = instance, now
         if instance.state in ALIVE:
+            live.alive_at = time.time()
             self._at_work(live, instance, now)
             return
         if not _is_over(live, instance) or live.name not in reports:
@@ -108,7 +119,10 @@ class Looks:
             # Paid for from the launch on, whatever was done when.
             self._ended(live, replace(self._reported(live, report), started_at=instance.launched_at))
         elif settled:
-            self._ended(live, unreported(live.job.ref, instance, stopped=live.stopping))
+            over_at = deadline(instance, live.spec.ttl if live.spec is not None else None)
+            went = None if live.alive_at is None or time.time() - live.alive_at > RECENT else time.time()
+            end = unreported(live.job.ref, instance, stopped=live.stopping, deadline=over_at, ended=went)
+            self._ended(live, end)
 
     # --- at work -------------------------------------------------------------------------------------------------
 
@@ -119,14 +133,19 @@ class Looks:
         if instance.state == "running" and news and not live.stopping:
             live.running, live.priced = True, live.rate is not None
             self._attempts.tell(SawRunning(*live.job.ref, instance.id, instance.launched_at, live.rate))
-        if live.stopping or live.signs or now < (live.signs_asked or live.since) + BOOT:
-            if live.spec is not None and live.spec.on_complete == "hibernate" and live.running:
-                self._hibernate(live, instance)
-            return
-        live.signs = bool(self._bucket.files(live.name))
-        live.signs_asked = now
-        if not live.signs:
+        if live.signs_asked == now and not live.signs:
             self._never_came(live, instance, now)
+
+    def _look_for_signs(self, lives: Sequence[Live], instances: Mapping[str, Instance], now: float) -> None:
+        """Whether those that came up some time ago have left anything in the bucket: one question for all."""
+        due = [
+            live for live in lives
+            if not (live.signs or live.stopping) and now >= (live.signs_asked or live.since) + BOOT
+            and live.instance in instances and instances[live.instance].state in ALIVE
+        ]  # fmt: skip
+        begun = self._bucket.begun() if due else set[str]()
+        for live in due:
+            live.signs, live.signs_asked = live.name in begun, now
 
     def _never_came(self, live: Live, instance: Instance, now: float) -> None:
         """It has said nothing for long: end it, unless it may just be slow."""
@@ -158,7 +177,7 @@ class Looks:
         if over_at is None or time.time() < over_at + OVERDUE or now < live.look_due:
             return False
         live.look_due = now + OVERDUE
-        report = self._bucket.report(live.name)
+        report = self._report(live)
         text = f"instance {instance.id} did not end when its time to live was over; it is terminated"
         lost = SawEnd(*live.job.ref, failure="timeout", message=text)
         end = lost if report is None else self._reported(live, report)
@@ -166,14 +185,23 @@ class Looks:
         self._terminator.end_now(instance.id)
         return True
 
-    def _hibernate(self, live: Live, instance: Instance) -> None:
-        """Only the API can hibernate: the instance reports, and waits for it."""
-        report = self._bucket.report(live.name)
-        if report is None:
-            return
-        self._context.check()
-        self._fleet.stop([instance.id], hibernate=True)
-        self._ended(live, self._reported(live, report))
+    def _hibernate(self, lives: Sequence[Live], instances: Mapping[str, Instance]) -> None:
+        """Only the API can hibernate: an instance that shall be reports, and waits for it."""
+        waiting = [
+            live for live in lives
+            if live.running and not live.stopping and live.spec is not None
+            and live.spec.on_complete == "hibernate" and live.instance in instances
+            and instances[live.instance].state == "running"
+        ]  # fmt: skip
+        told = self._bucket.reported() if waiting else set[str]()
+        for live in waiting:
+            report = self._report(live) if live.name in told else None
+            if report is None:
+                continue
+            self._context.check()
+            self._fleet.stop([live.instance], hibernate=True)
+            began = instances[live.instance].launched_at
+            self._ended(live, replace(self._reported(live, report), started_at=began))
 
     # --- not shown -----------------------------------------------------------------------------------------------
 
@@ -182,7 +210,7 @@ class Looks:
         if live.adopted and not live.seen_at and not live.report_asked:
             # It may have gone while no engine looked: its report is the last word whatever EC2 shows.
             live.report_asked = True
-            report = self._bucket.report(live.name)
+            report = self._report(live)
             if report is not None:
                 self._ended(live, self._reported(live, report))
                 return
@@ -191,14 +219,14 @@ class Looks:
             return
         found = self._fleet.by_ids([live.instance])
         if found:
-            reports = {live.name: self._bucket.report(live.name)} if _is_over(live, found[0]) else {}
+            reports = {live.name: self._report(live)} if _is_over(live, found[0]) else {}
             self._judge(live, found[0], reports, now)
             return
         self._gone(live, live.instance)
 
     def _gone(self, live: Live, which: str) -> None:
         """EC2 has forgotten the instance; what it said of itself is still there, if it said anything."""
-        report = self._bucket.report(live.name)
+        report = self._report(live)
         began = live.seen.launched_at if live.seen else None
         if report is not None:
             self._ended(live, self._reported(live, report))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import email.parser
 import email.policy
 import hashlib
+import hmac
 import json
 import os
 import shutil
@@ -29,7 +30,7 @@ from urllib.parse import unquote, urlsplit
 import spawn_tui.engine.run
 from spawn_tui.engine.aws.bootstrap import user_data
 from spawn_tui.engine.aws.bucket import UploadGrant
-from spawn_tui.engine.aws.model import Report
+from spawn_tui.engine.aws.model import OnComplete, Report
 from spawn_tui.engine.aws.pack import (
     ATTEMPTS_THERE,
     PROJECT_THERE,
@@ -52,6 +53,7 @@ TOOLS = [
     "cp",
     "cut",
     "date",
+    "dd",
     "dirname",
     "echo",
     "env",
@@ -106,6 +108,8 @@ class Service:
         self.lock = threading.Lock()
         self.seen: list[tuple[str, str]] = []
         """Method and path of every request, in order."""
+        self.target = ""
+        """Path and query of the one that is answered, as they came."""
         service = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -115,6 +119,7 @@ class Service:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 path = unquote(urlsplit(self.path).path)
                 with service.lock:
+                    service.target = self.path
                     service.seen.append((self.command, path))
                     status, answer = service.answer(self.command, path, dict(self.headers.items()), body)
                 with suppress(OSError):
@@ -143,6 +148,35 @@ class Service:
         self._thread.join(10)
 
 
+SECRET = "s3cr3t/+"
+"""Of the role an instance may have."""
+
+
+def is_signed(method: str, target: str, headers: Mapping[str, str], secret: str = SECRET) -> bool:
+    """Whether a request is signed as "Authenticating Requests (AWS Signature Version 4)" of the S3 API wants it."""
+    lower = {name.lower(): value.strip() for name, value in headers.items()}
+    said = lower.get("authorization", "").replace(",", " ").split()
+    if said[:1] != ["AWS4-HMAC-SHA256"]:
+        return False
+    words = dict(word.split("=", 1) for word in said[1:])
+    _, day, region, service, last = words["Credential"].split("/")
+    names = words["SignedHeaders"].split(";")
+    must = {name for name in lower if name.startswith("x-amz-")} | {"host"}
+    if not must <= set(names) <= lower.keys() or names != sorted(names):
+        return False
+    path, _, query = target.partition("?")
+    request = "\n".join(
+        [method, path, "&".join(sorted(query.split("&"))), *(f"{name}:{lower[name]}" for name in names), "",
+         ";".join(names), lower["x-amz-content-sha256"]]
+    )  # fmt: skip
+    scope = f"{day}/{region}/{service}/{last}"
+    digest = hashlib.sha256(request.encode()).hexdigest()
+    key = f"AWS4{secret}".encode()
+    for part in (day, region, service, last, f"AWS4-HMAC-SHA256\n{lower['x-amz-date']}\n{scope}\n{digest}"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return hmac.compare_digest(key.hex(), words["Signature"])
+
+
 class Metadata(Service):
     """IMDSv2: no token, no answer. `facts` are the paths below `latest/`, and may change at any time."""
 
@@ -168,7 +202,7 @@ class Metadata(Service):
             {
                 "Code": "Success",
                 "AccessKeyId": "ASIAEXAMPLE",
-                "SecretAccessKey": "s3cr3t/+",
+                "SecretAccessKey": SECRET,
                 "Token": "tok==",
             },
             indent=2,
@@ -187,6 +221,7 @@ class Bucket(Service):
         self.faults: list[int] = []
         """Answers given instead to the next writes."""
         self.refuse: Callable[[str], int] = lambda key: 0
+        self.form_expired = False
         self.away = False
         """Whether every GET is answered 503."""
         super().__init__()
@@ -199,13 +234,13 @@ class Bucket(Service):
         if method == "POST":
             fields = _form(headers["Content-Type"], body)
             key, body = fields["key"].decode("utf-8", "surrogateescape"), fields["file"]
-            if fields.get("policy") != b"cG9saWN5==" or fields.get("x-odd") != b'a"b\\c':
+            if self.form_expired or fields.get("policy") != b"cG9saWN5==" or fields.get("x-odd") != b'a"b\\c':
                 return 403, b""
             if not key.startswith("sweeps/"):
                 return 403, b""
         else:
             self.signatures.append(headers.get("Authorization", ""))
-            if not headers.get("Authorization", "").startswith("AWS4-HMAC-SHA256 "):
+            if not is_signed(method, self.target, headers):
                 return 403, b""
             if headers.get("x-amz-security-token") != "tok==":
                 return 403, b""
@@ -243,6 +278,7 @@ class Machine:
     idle_timeout: float | None = None
     completion_delay: float = 30.0
     role: bool = False
+    on_complete: OnComplete = "terminate"
 
     def __post_init__(self) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="boot-", dir="/tmp"))
@@ -307,7 +343,7 @@ class Machine:
         settings = PackSettings(
             ttl=self.ttl,
             idle_timeout=self.idle_timeout,
-            on_complete="terminate",
+            on_complete=self.on_complete,
             completion_delay=self.completion_delay,
             project_url=self.url(f"projects/{sha}.tar.gz") if project else "",
             project_sha256=sha,
@@ -350,6 +386,7 @@ class Machine:
             "SPAWN_PAUSE": "0.2",
             "SPAWN_TAG_PAUSE": "0",
             "SPAWN_KILL_AFTER": "1",
+            "SPAWN_LOG_LIMIT": "2",
             "SPAWN_REPORT_LIMIT": "10",
             "SPAWN_UPLOAD_LIMIT": "20",
             "SPAWN_FETCH_LIMIT": "20",

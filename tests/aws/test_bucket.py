@@ -17,6 +17,7 @@ from spawn_tui.engine.aws import upload
 from spawn_tui.engine.aws.bucket import SweepBucket
 from spawn_tui.engine.aws.cloud import Cloud
 from spawn_tui.engine.aws.errors import AwsError
+from spawn_tui.engine.aws.grants import UploadGrant, too_short
 from spawn_tui.engine.aws.stored import FileChanged, StoredFile
 
 from .s3_field import ACCOUNT, S3, SWEEP, Asked, Field, cloud_at, running, settle_environment
@@ -300,6 +301,67 @@ def test_a_role_needs_no_fields(field: Field):
     grant = field.bucket.grant(True)
     assert (grant.url, grant.fields, grant.role) == (f"{field.s3.endpoint}/{field.bucket.name}", (), True)
     assert grant.expires_at is None
+
+
+NOW = 1_795_428_000.0
+HOUR = 3600.0
+
+
+@pytest.fixture
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def form_until(hours: float) -> UploadGrant:
+    return UploadGrant("https://b", (("policy", "x"),), expires_at=NOW + hours * HOUR)
+
+
+@pytest.mark.parametrize(
+    ("holds", "ttl", "timeout", "what"),
+    [
+        (4, 8, None, "their TTL ends at 18:00"),
+        (4, 8, 5, "their tasks may run until 15:10"),
+        (4, 4.5, 5, "their TTL ends at 14:30"),
+        (4, 30, None, "their TTL ends at 2026-11-24 16:00"),
+        (4, None, None, "and they have neither ttl nor timeout"),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("utc")
+def test_a_form_that_dies_before_the_task_may_end_is_told(
+    holds: float, ttl: float | None, timeout: float | None, what: str
+):
+    words = too_short(form_until(holds), ttl=ttl and ttl * HOUR, timeout=timeout and timeout * HOUR, now=NOW)
+    assert words == (
+        f"what instances upload with holds until 14:00 (the credentials you are logged in with end then), {what}: "
+        "use iam_policy: s3:FullAccess, or an iam_role that may write to the bucket, or long-lived credentials"
+    )
+
+
+@pytest.mark.parametrize(
+    ("holds", "ttl", "timeout"),
+    [(4, 4, None), (4, 8, 3.8), (4, None, 1), (168, None, None), (167.9, 100, None)],
+)
+def test_a_form_that_holds_long_enough_is_not(holds: float, ttl: float | None, timeout: float | None):
+    long = {"ttl": ttl and ttl * HOUR, "timeout": timeout and timeout * HOUR}
+    assert too_short(form_until(holds), **long, now=NOW) == ""
+
+
+@pytest.mark.usefixtures("utc")
+def test_seven_days_are_the_longest_with_any_credentials():
+    words = too_short(form_until(168), ttl=200 * HOUR, timeout=None, now=NOW)
+    assert words.startswith(
+        "what instances upload with holds until 2026-11-30 10:00 (S3 signs for 7 days at most)"
+    )
+    assert "long-lived" not in words
+
+
+def test_who_has_a_role_needs_no_form_that_lasts():
+    assert too_short(UploadGrant("https://b", role=True), ttl=9e6, timeout=None, now=NOW) == ""
+    assert too_short(form_until(1), ttl=9e6, timeout=None, now=NOW, has_role=True) == ""
 
 
 def test_a_grant_shows_no_signature(field: Field):

@@ -17,7 +17,7 @@ from spawn_tui.engine.collect.bring import Collected
 from spawn_tui.engine.collect.rules import CollectRules
 
 from ..parts.waiting import wait_until
-from .s3_field import QUICK, S3, Asked, Field, md5, running, settle_environment, tree
+from .s3_field import QUICK, S3, SWEEP, Asked, Field, md5, running, settle_environment, tree
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,54 @@ def test_fifteen_hundred_files_come_home_byte_for_byte(s3: S3, field: Field):
     s3.asked.clear()
     (told,) = field.bring(1)
     assert (told.moved, told.files, told.problem) == (0, len(whole), "")
-    assert [asked.method for asked in s3.asked] == ["GET", "GET"]  # two pages of names, and nothing else
+    assert [asked.method for asked in s3.asked] == [
+        "GET"
+    ] * 3  # the report, two pages of names, and nothing else
+
+
+def report(field: Field, number: int, *lines: str) -> None:
+    text = "\n".join(
+        ["status 0", "flag -", "started 1000", "ended 1010", "instance i-1", "message ", *lines, "end", ""]
+    )
+    field.s3.put(field.bucket.name, f"sweeps/{SWEEP}/reports/task_{number:03}.1", text.encode())
+
+
+def test_what_the_instance_could_not_upload_is_a_problem_though_all_that_is_there_is_home(field: Field):
+    whole = field.attempt(1)
+    field.attempt(2)
+    report(field, 1, "unsent 4", "left model.pt", "left a b", "left c", "left d")
+    report(field, 2, "unsent 0")
+    first, second = sorted(field.bring(1, 2), key=lambda told: told.name)
+    assert first.problem == (
+        "4 files could not be uploaded from the instance before it went: model.pt, a b, c, … (see bootstrap.log)"
+    )
+    assert (first.files, tree(field.home(1))) == (len(whole), sums(whole))
+    assert (second.problem, second.notes) == ("", ())
+    (again,) = field.bring(1)
+    assert again.problem == first.problem, "it is told whenever somebody asks"
+
+
+def test_a_report_that_comes_later_says_what_counts(field: Field):
+    """After a spot notice it is written first, and again when everything is in the bucket."""
+    field.attempt(1)
+    report(field, 1, "unsent 4")
+    assert field.bring(1)[0].problem.startswith("4 files")
+    report(field, 1, "unsent 0")
+    assert field.bring(1)[0].problem == ""
+
+
+def test_what_is_looked_at_again_is_told_anew(s3: S3, field: Field):
+    field.attempt(1, {"ckpt": b"old"})
+    report(field, 1, "unsent 4")
+
+    def go_on() -> None:
+        field.put(1, "ckpt", b"new")
+        report(field, 1, "unsent 1")
+
+    s3.fail(lambda asked: asked.path.endswith("/ckpt"), before=go_on)
+    (told,) = field.bring(1)
+    assert told.problem.startswith("1 file could not"), told.problem
+    assert (field.home(1) / "ckpt").read_bytes() == b"new"
 
 
 def test_downloads_are_many_at_once_and_never_more_than_allowed(s3: S3, field: Field):
@@ -556,6 +603,8 @@ def test_the_bucket_may_be_asked_by_a_patient_caller(s3: S3, field: Field):
             try:
                 return function()
             except homeward.AwsError as error:
+                if error.code == "NoSuchKey":
+                    raise  # there is no report
                 assert error.kind == "throttled" and time.monotonic() < end
 
     field.bucket = SweepBucket(field.cloud, "us-east-1", field.bucket.sweep_id, call=patient)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from spawn_tui.engine.aws.model import Report
 from spawn_tui.engine.aws.pack import ATTEMPTS_THERE, PROJECT_THERE, PackedAttempt, PackSettings, build_pack
-from spawn_tui.engine.aws.reports import REPORTS, parse_report, report_key
+from spawn_tui.engine.aws.reports import REPORTS, parse_report, report_key, unsent_words
 
 ATTEMPT = PackedAttempt("task_001.1", ("echo", "x"), {"SWEEP_TOKEN": "s.task_001.1"}, {}, "", None)
 SETTINGS = PackSettings(
@@ -111,6 +111,50 @@ def test_a_report_is_read() -> None:
     assert parse_report(b"status 125\nflag setup\nstarted \nended 5\ninstance \nmessage \nend\n") == Report(
         125, "setup", None, 5.0, "", ""
     )
+
+
+def test_a_report_tells_what_could_not_be_uploaded() -> None:
+    text = WHOLE.replace(b"end\n", b"").decode()
+    report = parse_report(f"{text}unsent 5\nleft a b\nleft c\\d\nleft \xe9\nleft e\nend\n".encode())
+    assert report is not None
+    assert (report.unsent, report.left) == (5, ("a b", "c\\d", "\xe9", "e"))
+    assert unsent_words(report) == (
+        "5 files could not be uploaded from the instance before it went: a b, c\\\\d, \xe9, … (see bootstrap.log)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("unsent", "left", "words"),
+    [
+        (0, (), ""),
+        (0, ("written meanwhile",), ""),
+        (1, ("a",), "1 file could not be uploaded from the instance before it went: a (see bootstrap.log)"),
+        (
+            2,
+            ("a", "b"),
+            "2 files could not be uploaded from the instance before it went: a, b (see bootstrap.log)",
+        ),
+        (
+            2,
+            ("a",),
+            "2 files could not be uploaded from the instance before it went: a, … (see bootstrap.log)",
+        ),
+        (9, (), "9 files could not be uploaded from the instance before it went (see bootstrap.log)"),
+    ],
+)
+def test_what_is_said_of_unsent_files(unsent: int, left: tuple[str, ...], words: str) -> None:
+    assert unsent_words(Report(0, "-", None, None, unsent=unsent, left=left)) == words
+
+
+@pytest.mark.parametrize("value", ["", "-1", "many", "1e3", "9" * 13])
+def test_what_is_no_number_of_unsent_files_is_none(value: str) -> None:
+    report = parse_report(WHOLE.replace(b"end\n", f"unsent {value}\nend\n".encode()))
+    assert report is not None and report.unsent == 0
+
+
+def test_a_report_names_a_bounded_number_of_files() -> None:
+    report = parse_report(WHOLE.replace(b"end\n", b"unsent 3\n" + b"left x\n" * 1000 + b"end\n"))
+    assert report is not None and len(report.left) == 20
 
 
 def test_a_report_of_odd_bytes_is_read() -> None:

@@ -43,7 +43,7 @@ class Terminal:
             stdout=self.slave,
             stderr=self.slave,
             env={
-                **os.environ,
+                **{name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")},
                 "TERM": "xterm-256color",
                 "COLORTERM": "truecolor",
                 "PYTHONFAULTHANDLER": "1",

@@ -358,7 +358,7 @@ class Ec2Place:
             self.emulator.fleet.look()
 
 
-def report(status: int, flag: str = "-", message: str = "", instance: str = "i-1") -> bytes:
+def report(status: int, flag: str = "-", message: str = "", instance: str = "") -> bytes:
     """As bootstrap.sh writes it."""
     now = int(time.time())
     lines = [f"status {status}", f"flag {flag}", f"started {now - 5}", f"ended {now}", f"instance {instance}"]

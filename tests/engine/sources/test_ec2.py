@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,14 +13,16 @@ from spawn_tui.engine.events import FailureKind
 from spawn_tui.engine.observe import (
     CannotTell,
     SawEnd,
+    SawHealth,
     SawNothing,
     SawRunning,
+    SawWithdrawn,
     SourceAway,
     SourceBack,
     SourceRefused,
 )
 from spawn_tui.engine.plan.model import Value
-from spawn_tui.engine.sources import ec2_looks, ec2_terminate
+from spawn_tui.engine.sources import ec2_groups, ec2_looks, ec2_terminate
 from spawn_tui.engine.sources.base import Job
 from spawn_tui.tui.demo.cloud.emulator import Emulator
 from spawn_tui.tui.demo.cloud.fleet import USER
@@ -626,3 +629,98 @@ def test_what_it_wrote_comes_home(places: Places) -> None:
     place.wait(lambda: (job.directory / "results" / "model.bin").exists(), "its files")
     for path, content in files.items():
         assert (job.directory / path).read_bytes() == content
+
+
+# --- what a look must not conclude -------------------------------------------------------------------------------
+
+
+def test_a_report_that_another_instance_left_is_not_its(places: Places) -> None:
+    place = places()
+    job = place.job("true")
+    place.launch([job])
+    place.wait_running(job)
+    held = place.one(job)
+    place.put(f"reports/{job.directory.name}", report(0, instance="i-0123456789abcdef0"))
+    place.end(held)
+    assert place.ended(job).failure == "terminated"
+
+
+def test_a_dead_guard_is_no_somebody_else(places: Places) -> None:
+    """The system's timer ends the instance behind its time to live, and nobody is left to report."""
+    place = places()
+    job = place.job("true", ttl="1s")
+    place.launch([job])
+    place.wait_running(job)
+    place.wait(lambda: time.time() > place.one(job).running_since + 1.5, "its time to be over")
+    place.end(place.one(job))
+    end = place.ended(job)
+    assert end.failure == "timeout" and "its time to live was over" in end.message
+
+
+def test_what_went_while_no_engine_looked_is_heard_of_at_once(places: Places) -> None:
+    """EC2 has forgotten it, and its report is there: nobody waits for EC2 to be sure."""
+    place = places()
+    job = place.job("true")
+    place.launch([job])
+    place.wait_running(job)
+    held = place.one(job)
+    place.restart()
+    place.put(f"reports/{job.directory.name}", report(0, instance=held.id))
+    with place.emulator.lock:
+        place.emulator.fleet.vanish(held)
+    began = time.monotonic()
+    place.adopt([job], running=[job])
+    assert place.ended(job).exit_code == 0
+    assert time.monotonic() - began < ec2_looks.UNSEEN / 2
+
+
+def test_what_was_not_sent_yet_can_be_taken_back(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ec2_groups, "PARALLEL", 0)
+    place = places()
+    first, second = place.launch(place.some(2))
+    place.source.withdraw([first.ref])
+    place.wait(lambda: first.ref in place.ends, "it to be taken back")
+    assert isinstance(place.ends[first.ref], SawWithdrawn) and second.ref not in place.ends
+    monkeypatch.setattr(ec2_groups, "PARALLEL", 5)
+    place.wait_running(second)
+    assert not place.of(first)
+    place.source.withdraw([second.ref])  # it runs: nothing is taken back
+    place.wait_looks(2)
+    assert second.ref not in place.ends
+
+
+def test_while_aws_is_away_what_was_not_sent_goes_back(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = places()
+    running(place)
+    monkeypatch.setattr(ec2_groups, "PARALLEL", 0)
+    (job,) = place.launch(place.some(1))
+    place.wait_looks(2)
+    assert job.ref not in place.ends
+    place.fault("region_down", region=REGION)
+    seen = place.refused(job)
+    assert seen.source_fault and "never sent" in seen.message
+    place.heal()
+
+
+def test_a_protected_instance_is_told(places: Places) -> None:
+    place = places()
+    job = place.job("true")
+    place.launch([job])
+    place.wait_running(job)
+    held = place.one(job)
+    place.fault(
+        action="TerminateInstances", code="OperationNotPermitted",
+        message=f"The instance '{held.id}' may not be terminated. Modify its 'disableApiTermination' attribute",
+    )  # fmt: skip
+    place.source.cancel([job.ref], force=False)
+    place.wait(
+        lambda: any(
+            held.id in seen.queue and "cannot be terminated" in seen.queue for seen in place.told(SawHealth)
+        ),
+        "the refusal",
+    )
+    assert job.ref not in place.ends
+    place.heal()
+    assert place.ended(job).stopped

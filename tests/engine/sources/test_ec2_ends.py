@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from spawn_tui.engine.aws.fleet import transition_time
 from spawn_tui.engine.aws.model import Instance, InstanceState, Report
 from spawn_tui.engine.events import FailureKind, Ref
 from spawn_tui.engine.observe import SawEnd
-from spawn_tui.engine.sources.ec2_ends import reported, unreported, vanished
+from spawn_tui.engine.sources.ec2_ends import reported, speaks_for, unreported, vanished
 
 REF = Ref(3, 2)
 BEGAN, ENDED = 1_795_000_000.0, 1_795_000_100.0
@@ -101,8 +102,9 @@ def test_an_end_of_the_instance_s_own_stays_one_after_a_cancel(flag: str) -> Non
 
 def instance(code: str, reason: str = "", state: InstanceState = "terminated") -> Instance:
     return Instance(
-        "i-9", state, "t3.micro", "us-east-1a", "spot", "token", 0, BEGAN, reason_code=code, reason=reason
-    )
+        "i-9", state, "t3.micro", "us-east-1a", "spot", "token", 0, BEGAN, reason_code=code, reason=reason,
+        changed_at=transition_time(reason),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -132,6 +134,68 @@ def test_what_ec2_says_of_an_instance_without_a_report(
 ) -> None:
     end = unreported(REF, instance(code, reason), stopped=False)
     assert end == SawEnd(*REF, failure=failure, message=words, started_at=BEGAN)
+
+
+AT_TEN = "(2026-11-23 10:00:00 GMT)"
+TEN = 1_795_428_000.0
+
+
+@pytest.mark.parametrize(
+    ("reason", "deadline", "ended", "failure"),
+    [
+        # What EC2 says of the time counts.
+        (f"Instance initiated {AT_TEN}", TEN, None, "timeout"),
+        (f"Instance initiated {AT_TEN}", TEN - 300, None, "timeout"),
+        (f"Instance initiated {AT_TEN}", TEN + 1, None, "terminated"),
+        (f"Instance initiated {AT_TEN}", TEN + 1, TEN + 9999, "terminated"),
+        # Else when it was seen.
+        ("Client.InstanceInitiatedShutdown: Instance initiated shutdown", TEN, TEN, "timeout"),
+        ("Client.InstanceInitiatedShutdown: Instance initiated shutdown", TEN, TEN - 1, "terminated"),
+        # Nobody knows when, or there is no deadline.
+        ("", TEN, None, "terminated"),
+        (f"Instance initiated {AT_TEN}", None, TEN, "terminated"),
+    ],
+)  # fmt: skip
+def test_a_shutdown_from_inside_behind_the_deadline_is_its_time_to_live(
+    reason: str, deadline: float | None, ended: float | None, failure: FailureKind
+) -> None:
+    end = unreported(REF, instance(INSIDE, reason), stopped=False, deadline=deadline, ended=ended)
+    assert (end.failure, end.started_at) == (failure, BEGAN)
+    over = "instance i-9 is terminated: its time to live was over, and it has left no report"
+    assert (end.message == over) == (failure == "timeout")
+
+
+@pytest.mark.parametrize("code", [SPOT, USER, "Server.InternalError", ""])
+def test_who_else_ended_it_did_so_behind_the_deadline_too(code: str) -> None:
+    late = unreported(REF, instance(code, AT_TEN), stopped=False, deadline=TEN - 60, ended=TEN)
+    assert late == unreported(REF, instance(code, AT_TEN), stopped=False)
+
+
+def test_what_was_cancelled_is_no_timeout() -> None:
+    assert unreported(REF, instance(INSIDE, AT_TEN), stopped=True, deadline=TEN - 1, ended=TEN).stopped
+
+
+@pytest.mark.parametrize(
+    ("words", "at"),
+    [
+        (f"User initiated {AT_TEN}", TEN),
+        (AT_TEN, TEN),
+        ("", None),
+        ("User initiated", None),
+        ("(2026-13-23 10:00:00 GMT)", None),
+        ("(2026-11-23 10:00:00 CET)", None),
+    ],
+)
+def test_when_ec2_changed_the_state(words: str, at: float | None) -> None:
+    assert transition_time(words) == at
+
+
+@pytest.mark.parametrize(
+    ("said", "ours", "speaks"),
+    [("i-1", "i-1", True), ("i-2", "i-1", False), ("", "i-1", True), ("i-2", "", True), ("", "", True)],
+)
+def test_a_report_of_another_instance_says_nothing_of_this_one(said: str, ours: str, speaks: bool) -> None:
+    assert speaks_for(Report(0, "-", BEGAN, ENDED, said), ours) is speaks
 
 
 @pytest.mark.parametrize("code", [SPOT, USER, INSIDE, "Server.InternalError", ""])
