@@ -6,27 +6,28 @@ All that is wrong is told together. Nothing is made or changed; the dry runs lau
 from __future__ import annotations
 
 import difflib
+import math
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from . import limits, network
 from .aspects import ASPECTS, Found, Notes, judged
 from .cloud import Cloud
 from .dry_run import dry_run
 from .errors import AwsError
-from .model import TAG_MANAGED, InstanceSpec
+from .findings import Findings, Group, Place, Said
+from .model import InstanceSpec
 from .parallel import Answer, Asker
 from .roles import is_there, own_profile
 from .spec_values import SpecError
 from .types import expand
 
+__all__ = ["Findings", "Group", "Place", "check_launch", "resolved"]
+
 LIMIT = 25.0
 """Seconds for all questions together; what is not answered then is a warning."""
-_MOST_SPANS = 8
-"""Runs of task numbers that a message names."""
 _DRY_FIELDS = (
     "tags",
     "iam_policy",
@@ -37,83 +38,36 @@ _DRY_FIELDS = (
 """What a dry run depends on; times and scripts do not matter to it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Tasks with equal specs."""
-
-    spec: InstanceSpec
-    tasks: tuple[int, ...]
-    """Their numbers, from 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What is to be said before a launch; with an error nothing should be launched."""
-
-    errors: tuple[str, ...]
-    warnings: tuple[str, ...]
-    specs: tuple[InstanceSpec, ...]
-    """The groups' specs, in their order, as they were found: types without patterns, names as ids."""
-
-
-class _Said(NamedTuple):
-    """Messages, each with the tasks it is about."""
-
-    errors: defaultdict[str, set[int]]
-    warnings: defaultdict[str, set[int]]
-
-    def add(self, found: Found, tasks: Iterable[int]) -> None:
-        for texts, heap in ((found.errors, self.errors), (found.warnings, self.warnings)):
-            for text in texts:
-                heap[text].update(tasks)
-
-
 def check_launch(
-    groups: Sequence[Group],
-    concurrent: Mapping[str, int],
-    cloud: Cloud,
-    user_data_size: Mapping[str, int] | None = None,
-    *,
-    bucket: str = "",
-    tags: Mapping[str, str] | None = None,
-    now: Callable[[], float] = time.time,
-    limit: float = LIMIT,
+    groups: Sequence[Group], *, now: Callable[[], float] = time.time, limit: float = LIMIT
 ) -> Findings:
     """What is wrong with launching `groups`, and what may be.
 
-    `concurrent`: instances at a time, by region. `user_data_size`: bytes of what an instance there is started with, by
-    region. `bucket`: the user's own for results. `tags`: ours (`launch_request.own_tags`), on which rights may depend.
-    `limit`: seconds. Raises nothing that AWS says.
+    A task that may run at several places has a group at each. `limit`: seconds. Raises nothing that AWS says.
     """
-    said = _Said(defaultdict(set), defaultdict(set))
-    everybody = [task for group in groups for task in group.tasks]
-    by_region: defaultdict[str, list[int]] = defaultdict(list)
-    by_spec: defaultdict[InstanceSpec, list[int]] = defaultdict(list)
-    for group in groups:
-        by_region[group.spec.region] += group.tasks
-        by_spec[group.spec] += group.tasks
-    try:
-        cloud.caller()
-    except AwsError as error:
-        doubt, text = judged("the account", error)
-        if error.kind == "credentials" or not doubt:
-            return Findings((_no_account(error),), (), tuple(group.spec for group in groups))
-        said.warnings[text].update(everybody)
+    said = Said(groups)
+    _check_accounts(groups, said)
     with Asker(limit) as asker:
-        known = asker.ask(lambda: network.regions(cloud))
-        _check_regions(groups, known, said)
-        specs = _look(groups, cloud, asker, said)
-        _try(groups, specs, cloud, asker, said, bucket, tags or {TAG_MANAGED: "true"})
-        counted = [(specs[number], len(groups[number].tasks)) for number in _live(groups, said)]
-        for region, found in limits.vcpus(counted, concurrent, cloud, asker):
-            said.add(found, by_region[region])
-    for spec, tasks in by_spec.items():
-        said.add(limits.times(spec), tasks)
-        said.add(limits.size(spec, (user_data_size or {}).get(spec.region, 0)), tasks)
-    for spec, found in limits.credentials(list(by_spec), cloud, now()):
-        said.add(found, by_spec[spec])
-    total = len(set(everybody))
-    return Findings(_texts(said.errors, total), _texts(said.warnings, total), specs)
+        known = {
+            cloud: asker.ask(lambda cloud=cloud: network.regions(cloud)) for cloud in _by_cloud(groups, said)
+        }
+        for cloud, numbers in _by_cloud(groups, said).items():
+            _check_regions(groups, numbers, known[cloud], said)
+        specs = _look(groups, asker, said)
+        _try(groups, specs, asker, said)
+        _check_sizes(groups, asker, said)
+        for cloud, numbers in _by_cloud(groups, said).items():
+            counted = [
+                (number, specs[number], share) for number, share in _shares(groups, numbers, said).items()
+            ]
+            for about, found in limits.vcpus(counted, _room(groups, numbers, said), cloud, asker):
+                said.add(found, about, passes=True)
+    for number in range(len(groups)):
+        said.add(limits.times(groups[number].spec), [number])
+    for cloud, numbers in _by_cloud(groups, said).items():
+        for spec, found in limits.credentials([groups[number].spec for number in numbers], cloud, now()):
+            said.add(found, [number for number in numbers if groups[number].spec == spec])
+    return said.findings(specs)
 
 
 def resolved(spec: InstanceSpec, cloud: Cloud) -> InstanceSpec:
@@ -132,91 +86,153 @@ def resolved(spec: InstanceSpec, cloud: Cloud) -> InstanceSpec:
     return spec
 
 
+def _by_cloud(groups: Sequence[Group], said: Said) -> dict[Cloud, list[int]]:
+    """The groups that are left, by account."""
+    out: dict[Cloud, list[int]] = {}
+    for number in said.live():
+        out.setdefault(groups[number].place.cloud, []).append(number)
+    return out
+
+
+def _check_accounts(groups: Sequence[Group], said: Said) -> None:
+    clouds = _by_cloud(groups, said)
+    for cloud, numbers in clouds.items():
+        try:
+            cloud.caller()
+        except AwsError as error:
+            doubt, text = judged("the account", error)
+            if error.kind != "credentials" and doubt:
+                said.doubt(text, numbers)
+                continue
+            names = dict.fromkeys(groups[number].place.name for number in numbers)
+            whose = f"{', '.join(names)}: " if len(clouds) > 1 else ""
+            said.no(f"{whose}{_no_account(error)}", numbers)
+
+
 def _no_account(error: AwsError) -> str:
     return f"no access to AWS: {error}; log in (`aws sso login`, `aws configure`) or set AWS_PROFILE"
 
 
-def _check_regions(groups: Sequence[Group], known: Answer[dict[str, bool]], said: _Said) -> None:
+def _check_regions(
+    groups: Sequence[Group], numbers: Sequence[int], known: Answer[dict[str, bool]], said: Said
+) -> None:
     try:
         usable = known.get()
     except AwsError as error:
         doubt, text = judged("the regions", error)
-        (said.warnings if doubt else said.errors)[text].update(
-            task for group in groups for task in group.tasks
-        )
+        (said.doubt if doubt else said.no)(text, numbers)
         return
-    for group in groups:
-        region = group.spec.region
+    for number in numbers:
+        region = groups[number].spec.region
         if region not in usable:
             near = difflib.get_close_matches(region, usable, 1, 0.6)
             hint = f'; did you mean "{near[0]}"?' if near else ""
-            said.errors[f"there is no region {region}{hint}"].update(group.tasks)
+            said.no(f"there is no region {region}{hint}", [number])
         elif not usable[region]:
-            said.errors[f"the region {region} is not enabled for this account; enable it first"].update(
-                group.tasks
-            )
+            said.no(f"the region {region} is not enabled for this account; enable it first", [number])
 
 
-def _look(groups: Sequence[Group], cloud: Cloud, asker: Asker, said: _Said) -> tuple[InstanceSpec, ...]:
+def _look(groups: Sequence[Group], asker: Asker, said: Said) -> list[InstanceSpec]:
     """Every aspect of every spec; specs that are equal in what an aspect looks at are looked at once."""
     specs = [group.spec for group in groups]
-    live = _live(groups, said)
-    asked_for: list[tuple[tuple[str, ...], dict[InstanceSpec, Answer[Found]]]] = []
+    live = said.live()
+    asked_for: list[tuple[tuple[str, ...], dict[tuple[Cloud, InstanceSpec], Answer[Found]]]] = []
     for look, _, names in ASPECTS:
-        answers: dict[InstanceSpec, Answer[Found]] = {}
+        answers: dict[tuple[Cloud, InstanceSpec], Answer[Found]] = {}
         for number in live:
-            part = _narrowed(specs[number], names)
-            if part not in answers:
-                answers[part] = asker.ask(lambda look=look, part=part: look(part, cloud))
+            cloud, part = groups[number].place.cloud, _narrowed(specs[number], names)
+            if (cloud, part) not in answers:
+                answers[cloud, part] = asker.ask(lambda look=look, cloud=cloud, part=part: look(part, cloud))
         asked_for.append((names, answers))
     for number in live:
-        spec = specs[number]
+        group, spec = groups[number], specs[number]
         for names, answers in asked_for:
-            part = _narrowed(groups[number].spec, names)
-            found = _got(answers[part], part, "the launch")
-            said.add(found, groups[number].tasks)
+            part = _narrowed(group.spec, names)
+            found = _got(answers[group.place.cloud, part], part, "the launch")
+            said.add(found, [number])
             spec = replace(spec, **{name: getattr(found.spec, name) for name in names if name != "zones"})
         specs[number] = spec
-    return tuple(specs)
+    return specs
 
 
-def _try(
-    groups: Sequence[Group],
-    specs: Sequence[InstanceSpec],
-    cloud: Cloud,
-    asker: Asker,
-    said: _Said,
-    bucket: str,
-    tags: Mapping[str, str],
-) -> None:
+def _try(groups: Sequence[Group], specs: Sequence[InstanceSpec], asker: Asker, said: Said) -> None:
     """A dry run of each distinct launch in which nothing was found wrong so far."""
-    answers: dict[InstanceSpec, Answer[Found]] = {}
-    parts: list[tuple[InstanceSpec, tuple[int, ...]]] = []
-    for number in _live(groups, said):
+    answers: dict[tuple[Place, InstanceSpec], Answer[Found]] = {}
+    parts: list[tuple[int, InstanceSpec]] = []
+    for number in said.live():
         # A pattern that could not be asked about is no type that could be tried.
         if not any(name.endswith(".*") for name in specs[number].types):
-            part = _narrowed(specs[number], _DRY_FIELDS)
-            parts.append((part, groups[number].tasks))
-            if part not in answers:
-                answers[part] = asker.ask(
-                    lambda part=part: dry_run(part, _profile(part, cloud, bucket), tags, cloud)
+            place, part = groups[number].place, _narrowed(specs[number], _DRY_FIELDS)
+            parts.append((number, part))
+            if (place, part) not in answers:
+                answers[place, part] = asker.ask(
+                    lambda place=place, part=part: dry_run(
+                        part, _profile(part, place), place.tags, place.cloud
+                    )
                 )
-    for part, tasks in parts:
-        said.add(_got(answers[part], part, f"{part.region}: a launch of {part.types[0]}"), tasks)
+    for number, part in parts:
+        answer = answers[groups[number].place, part]
+        said.add(_got(answer, part, f"{part.region}: a launch of {part.types[0]}"), [number])
 
 
-def _live(groups: Sequence[Group], said: _Said) -> list[int]:
-    """The groups, by position, of which nothing definite was found wrong so far."""
-    lost = {task for tasks in said.errors.values() for task in tasks}
-    return [number for number, group in enumerate(groups) if lost.isdisjoint(group.tasks)]
+def _check_sizes(groups: Sequence[Group], asker: Asker, said: Said) -> None:
+    """Whether what instances are started with is short enough, for each place and way to upload."""
+    answers: dict[tuple[Place, str, bool], Answer[Found]] = {}
+    parts: list[tuple[int, tuple[Place, str, bool]]] = []
+    for number in said.live():
+        group = groups[number]
+        key = (group.place, group.spec.region, bool(group.spec.iam_policy))
+        parts.append((number, key))
+        if key not in answers:
+            answers[key] = asker.ask(
+                lambda group=group: limits.first_script(group.spec, group.place.cloud, group.place.bucket)
+            )
+    for number, key in parts:
+        spec = groups[number].spec
+        said.add(_got(answers[key], spec, f"{spec.region}: the size of the user data"), [number])
 
 
-def _profile(spec: InstanceSpec, cloud: Cloud, bucket: str) -> str:
+def _chances(groups: Sequence[Group], said: Said) -> Counter[int]:
+    """How many places are left to each task."""
+    return Counter(task for number in said.live() for task in groups[number].tasks)
+
+
+def _shares(groups: Sequence[Group], numbers: Sequence[int], said: Said) -> dict[int, int]:
+    """How many tasks each of these groups would run, where those that may run elsewhere are spread evenly."""
+    chances = _chances(groups, said)
+    return {number: math.ceil(sum(1 / chances[task] for task in groups[number].tasks)) for number in numbers}
+
+
+def _room(groups: Sequence[Group], numbers: Sequence[int], said: Said) -> dict[str, int]:
+    """Instances that run at a time in each region of one account; tasks that may run elsewhere take their share of it
+    alone. Regions without a limit are left out.
+    """
+    chances = _chances(groups, said)
+    places: defaultdict[str, set[Place]] = defaultdict(set)
+    tasks: defaultdict[str, list[int]] = defaultdict(list)
+    for number in numbers:
+        places[groups[number].spec.region].add(groups[number].place)
+        tasks[groups[number].spec.region] += groups[number].tasks
+    out: dict[str, int] = {}
+    for region, there in places.items():
+        limits_there = [place.at_once for place in there]
+        room = sum(limit for limit in limits_there if limit is not None)
+        if None in limits_there:
+            continue
+        shared = [1 / chances[task] for task in tasks[region] if chances[task] > 1]
+        own = len(tasks[region]) - len(shared)
+        if shared:
+            room = min(room, own + math.ceil(min(room, len(shared)) * sum(shared) / len(shared)))
+        out[region] = room
+    return out
+
+
+def _profile(spec: InstanceSpec, place: Place) -> str:
     """The profile to try with: the user's, or ours if it is there already; none yet is no flaw."""
     if not spec.iam_policy:
         return spec.iam_role
-    name = own_profile(cloud, spec.iam_policy, bucket)
-    return name if is_there(name, cloud) else ""
+    name = own_profile(place.cloud, spec.iam_policy, place.bucket)
+    return name if is_there(name, place.cloud) else ""
 
 
 def _narrowed(spec: InstanceSpec, names: Iterable[str]) -> InstanceSpec:
@@ -232,23 +248,3 @@ def _got(answer: Answer[Found], spec: InstanceSpec, what: str) -> Found:
         notes = Notes()
         notes.failed(what, error)
         return notes.about(spec)
-
-
-def _texts(heap: Mapping[str, set[int]], total: int) -> tuple[str, ...]:
-    """Each message with the tasks it is about, unless it is about all."""
-    return tuple(
-        text if len(tasks) in (0, total) else f"{text} ({_numbers(tasks)})" for text, tasks in heap.items()
-    )
-
-
-def _numbers(tasks: set[int]) -> str:
-    """`task 3`, `tasks 1-3, 7`."""
-    spans: list[list[int]] = []
-    for task in sorted(tasks):
-        if spans and spans[-1][1] == task - 1:
-            spans[-1][1] = task
-        else:
-            spans.append([task, task])
-    shown = [f"{first}" if first == last else f"{first}-{last}" for first, last in spans[:_MOST_SPANS]]
-    more = ", …" if len(spans) > _MOST_SPANS else ""
-    return f"task{'s' if len(tasks) > 1 else ''} {', '.join(shown)}{more}"

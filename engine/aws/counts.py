@@ -1,4 +1,7 @@
-"""Where tasks may run, and `count` and `regions` with counts turned into tasks; pure."""
+"""Where tasks may run, and `count` and `regions` with counts turned into tasks; pure.
+
+An availability zone belongs to one region: a task that names zones runs in their regions.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +11,59 @@ from dataclasses import replace
 
 from ..plan.draft import MOST_TASKS
 from ..plan.model import PlannedTask, Value
-from .spec_values import SpecError, text, whole
+from .spec_values import SpecError, text, texts, whole
 
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2}")
+_ZONE = re.compile(r"(?P<region>[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2})(?:-[a-z]+-[0-9]+)?[a-z]")
+"""Also of local zones and Wavelength: `us-west-2-lax-1a`."""
 
 
 def regions_of(
     launch: Mapping[str, Value], environ: Mapping[str, str], home: str = "us-east-1"
 ) -> tuple[str, ...]:
-    """The regions a task may run in, each once: `region`, else `regions`, else the user's own.
+    """The regions a task may run in, each once: those it names (`named_regions`), else the user's own.
 
-    A row's `region` stands above the `regions` of all. `environ`: AWS_REGION and AWS_DEFAULT_REGION are read, as boto3
-    does. `home`: what the user's profile says (`Cloud.home_region`). Raises `SpecError`.
+    `environ`: AWS_REGION and AWS_DEFAULT_REGION are read, as boto3 does. `home`: what the user's profile says
+    (`Cloud.home_region`). Raises `SpecError`.
+    """
+    named = named_regions(launch)
+    if named:
+        return named
+    own = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or home
+    return (region("AWS_REGION", own),)
+
+
+def named_regions(launch: Mapping[str, Value]) -> tuple[str, ...]:
+    """The regions a task names, each once: `region`, else those of `regions` that its zones (`az`) are in.
+
+    A row's `region` stands above the `regions` of all. Without either the zones alone say it; empty: nothing does.
+    Raises `SpecError`, also where no zone is in any of the regions.
     """
     given = launch.get("region")
     if given is not None:
         return (region("region", given),)
+    of_zones = zone_regions(launch.get("az"))
     listed = launch.get("regions")
-    if listed is not None:
-        return tuple(dict.fromkeys(name for name, _ in _listed(listed)))
-    own = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or home
-    return (region("AWS_REGION", own),)
+    if listed is None:
+        return of_zones
+    wanted = tuple(dict.fromkeys(name for name, _ in _listed(listed)))
+    both = tuple(name for name in wanted if name in of_zones)
+    if of_zones and not both:
+        raise SpecError("az", launch["az"], f"is not in {' or '.join(wanted)}", "leave it out, or `regions`")
+    return both or wanted
+
+
+def zone_regions(value: Value) -> tuple[str, ...]:
+    """The regions of the availability zones in `value`, each once. Raises `SpecError`."""
+    return tuple(dict.fromkeys(region_of_zone(zone) for zone in texts("az", value)))
+
+
+def region_of_zone(zone: str) -> str:
+    """The region an availability zone is in, by its name. Raises `SpecError`."""
+    match = _ZONE.fullmatch(zone)
+    if match is None:
+        raise SpecError("az", zone, "is not an availability zone", "write it like us-east-1a")
+    return match["region"]
 
 
 def expand_counts(tasks: Sequence[PlannedTask]) -> tuple[PlannedTask, ...]:

@@ -7,8 +7,7 @@ attempts took that were measured. Where a price or a time is not known, the sum 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heapreplace
 from itertools import chain, repeat
@@ -120,9 +119,9 @@ class _Remarks:
     notes: dict[str, None] = field(default_factory=dict[str, None])
 
 
-def work_of(specs: Iterable[InstanceSpec], *, timeout: float | None = None, tries: int = 1) -> list[Work]:
-    """The specs of all tasks, one each, as work: equal ones together, in the order they come."""
-    return [Work(spec, tasks, timeout, tries=tries) for spec, tasks in Counter(specs).items()]
+def work_of(specs: Mapping[InstanceSpec, int], *, timeout: float | None = None, tries: int = 1) -> list[Work]:
+    """The specs of all tasks, each with how many want it, as work; `timeout` in seconds."""
+    return [Work(spec, tasks, timeout, tries=tries) for spec, tasks in specs.items()]
 
 
 def wanted(work: Sequence[Work]) -> list[tuple[str, str, Market]]:

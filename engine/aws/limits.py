@@ -2,68 +2,79 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..plan.durations import format_duration
 from .aspects import Found, Notes
-from .cloud import Cloud
+from .bootstrap import user_data
+from .bucket import SweepBucket
+from .cloud import Cloud, asked
 from .errors import AwsError
-from .model import InstanceSpec
+from .grants import LONGEST, UploadGrant, too_short
+from .launch_request import TOKEN_LENGTH
+from .model import InstanceSpec, Market
 from .parallel import Asker
-from .quotas import Need, Quota, limit, needed, quota_of
+from .quotas import Need, Quota, allowance, needed, quota_of
 from .types import type_info
 
-USER_DATA_LIMIT = 16_384
-"""Bytes before base64 ("User data", docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html)."""
-PRESIGNED_LIMIT = 7 * 86_400.0
-"""Seconds a presigned URL or form holds at most (Signature Version 4)."""
+_LONG_ID = f"{'s' * 100}-20260101-abcdef"
+_ATTEMPTS = [f"task_{number}.1" for number in range(100_000, 100_050)]
+"""As long as names get: a sweep's, and those of the attempts of one launch."""
 _BOOT = 180.0
 """Seconds an instance may need until its work begins; a shorter life is hardly meant."""
 
 
 def vcpus(
-    counted: Sequence[tuple[InstanceSpec, int]], concurrent: Mapping[str, int], cloud: Cloud, asker: Asker
-) -> Iterator[tuple[str, Found]]:
-    """The peak of each region against its quotas, by the types that are tried first; what else runs is not known."""
+    counted: Sequence[tuple[int, InstanceSpec, int]],
+    concurrent: Mapping[str, int],
+    cloud: Cloud,
+    asker: Asker,
+) -> Iterator[tuple[tuple[int, ...], Found]]:
+    """The peak of each region against its quotas, by the types that are tried first; what else runs is not known.
+
+    `counted`: groups of tasks (any number, spec, tasks), `concurrent`: instances at a time, by region. Each answer
+    comes with the numbers of the groups it is about.
+    """
     needs: list[Need] = []
     largest: defaultdict[tuple[str, Quota], int] = defaultdict(int)
-    for spec, count in counted:
+    about: defaultdict[tuple[str, Quota], list[int]] = defaultdict(list)
+    for number, spec, count in counted:
         try:
             info = type_info(spec.types[0], spec.region, cloud)
         except AwsError:
             # Its aspect has said so already.
             continue
-        quota = quota_of(spec.types[0], "spot" if spec.spot else "on-demand")
+        market: Market = "spot" if spec.spot else "on-demand"
+        quota = quota_of(spec.types[0], market)
         if info is not None and quota is not None:
-            needs.append(
-                Need(spec.region, info.name, "spot" if spec.spot else "on-demand", info.vcpus, count)
-            )
+            needs.append(Need(spec.region, info.name, market, info.vcpus, count))
             largest[spec.region, quota] = max(largest[spec.region, quota], info.vcpus)
+            about[spec.region, quota].append(number)
     peaks = needed(needs, concurrent)
-    answers = {key: asker.ask(lambda key=key: limit(*key, cloud)) for key in peaks}
+    answers = {key: asker.ask(lambda key=key: allowance(*key, cloud)) for key in peaks}
     for (region, quota), peak in peaks.items():
         notes = Notes()
         spec = InstanceSpec(region, ())
         try:
             allowed = answers[region, quota].get()
         except AwsError as error:
-            text = f"{region}: the vCPU quota “{quota.name}” ({quota.code})"
             # A quota that cannot be read says nothing of its value.
             notes.failed(
-                text, error if error.kind == "permission" else AwsError("unreachable", "", str(error))
+                f"{region}: the vCPU quota {quota}",
+                error if error.kind == "permission" else AwsError("unreachable", "", str(error)),
             )
-            yield region, notes.about(spec)
+            yield tuple(about[region, quota]), notes.about(spec)
             continue
-        if peak > allowed:
-            fit = int(allowed // largest[region, quota])
+        if peak > allowed.vcpus:
+            fit = int(allowed.vcpus // largest[region, quota])
             remedy = f"use --max-concurrent {fit} there, or " if fit else "not even one instance fits; "
             notes.errors.append(
-                f"{region}: the sweep needs {peak} vCPUs at its peak, and the quota “{quota.name}” ({quota.code}) "
-                f"is {allowed:g}; {remedy}ask for more in Service Quotas"
+                f"{region}: the sweep needs {peak} vCPUs at its peak, and the quota {allowed}; "
+                f"{remedy}ask for more in Service Quotas"
             )
-        yield region, notes.about(spec)
+        yield tuple(about[region, quota]), notes.about(spec)
 
 
 def times(spec: InstanceSpec) -> Found:
@@ -83,13 +94,27 @@ def times(spec: InstanceSpec) -> Found:
     return notes.about(spec)
 
 
-def size(spec: InstanceSpec, size: int) -> Found:
-    """Whether EC2 takes the user data; `size` in bytes."""
+def first_script(spec: InstanceSpec, cloud: Cloud, bucket: str) -> Found:
+    """Whether EC2 takes what an instance is started with, found out by making one.
+
+    The user's own script travels in the pack, which has no such limit. What makes this one long are signatures, with
+    the token of the credentials in them. Raises `AwsError`.
+    """
     notes = Notes()
-    if size > USER_DATA_LIMIT:
-        notes.errors.append(
-            f"{spec.region}: the user data has {size:,} bytes, and EC2 takes {USER_DATA_LIMIT:,}; shorten it"
+    home = SweepBucket(cloud, spec.region, _LONG_ID, bucket)
+    with asked("GetObject"):
+        url = cloud.client("s3", home.region).generate_presigned_url(
+            "get_object",
+            Params={"Bucket": home.name, "Key": f"sweeps/{_LONG_ID}/packs/{'t' * TOKEN_LENGTH}.tar.gz"},
         )
+    try:
+        user_data(
+            sweep_id=_LONG_ID, token="t" * TOKEN_LENGTH, region=spec.region, endpoint="", bucket=home.name,
+            prefix=f"sweeps/{_LONG_ID}", pack_url=str(url), pack_sha256="0" * 64,
+            upload=home.grant(bool(spec.iam_policy)), ttl=spec.ttl, attempts=_ATTEMPTS,
+        )  # fmt: skip
+    except ValueError as error:
+        notes.errors.append(f"{spec.region}: {error}")
     return notes.about(spec)
 
 
@@ -107,26 +132,10 @@ def credentials(
         notes.failed("how long the credentials hold", error)
         yield borrowed[0], notes.about(borrowed[0])
         return
-    left = PRESIGNED_LIMIT if until is None else max(0.0, until - now)
+    grant = UploadGrant("", expires_at=min(now + LONGEST, until or math.inf))
     for spec in borrowed:
         notes = Notes()
-        if spec.ttl is not None and spec.ttl > left:
-            why = (
-                "presigned uploads hold for 7 days at most"
-                if until is None
-                else f"your credentials end at {_clock(until)}"
-            )
-            notes.warnings.append(
-                f"{why}, and an instance may run for {format_duration(spec.ttl)}: what it would upload later is lost; "
-                "give `iam_policy`, so that it uploads by a role of its own"
-            )
-        elif spec.ttl is None and until is not None:
-            notes.warnings.append(
-                f"your credentials end at {_clock(until)}, and there is no `ttl`: what an instance would upload "
-                "later is lost; give `iam_policy`, so that it uploads by a role of its own"
-            )
+        why = too_short(grant, ttl=spec.ttl, timeout=None, now=now, has_role=bool(spec.iam_role))
+        if why:
+            notes.warnings.append(why)
         yield spec, notes.about(spec)
-
-
-def _clock(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))

@@ -7,12 +7,15 @@ docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-spot-limits.html).
 from __future__ import annotations
 
 import re
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from .bucket_home import Call, directly
 from .cloud import Cloud, asked
 from .errors import AwsError
+from .memory import Memory
 from .model import Market
 
 
@@ -22,6 +25,20 @@ class Quota:
 
     code: str
     name: str
+
+    def __str__(self) -> str:
+        return f"“{self.name}” ({self.code})"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What an account has of a quota; the name is that of Service Quotas, under which more is asked for."""
+
+    quota: Quota
+    vcpus: float
+
+    def __str__(self) -> str:
+        return f"{self.quota} is {self.vcpus:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +70,9 @@ _SPOT = {
     "Inf": "L-B5D1601B", "Trn": "L-6B0D517C", "DL": "L-85EED4F7",
 }  # fmt: skip
 _LETTERS = re.compile(r"[a-z]+")
+_FRESH = 3600.0
+"""Seconds after which a quota is asked for anew: it may have been raised meanwhile."""
+_known: Memory[tuple[str, str, int], Allowance] = Memory()
 
 
 def quota_of(type_name: str, market: Market) -> Quota | None:
@@ -90,7 +110,7 @@ def needed(needs: Iterable[Need], concurrent: Mapping[str, int]) -> dict[tuple[s
     return peaks
 
 
-def limit(region: str, quota: Quota, cloud: Cloud) -> float:
+def allowance(region: str, quota: Quota, cloud: Cloud) -> Allowance:
     """How many vCPUs the account has; the default of AWS where none was granted to it. Raises `AwsError`."""
     client = cloud.client("service-quotas", region)
     try:
@@ -101,4 +121,25 @@ def limit(region: str, quota: Quota, cloud: Cloud) -> float:
             raise
         with asked("GetAWSDefaultServiceQuota"):
             told = client.get_aws_default_service_quota(ServiceCode="ec2", QuotaCode=quota.code)
-    return float(told["Quota"]["Value"])
+    name = str(told["Quota"].get("QuotaName") or quota.name)
+    return Allowance(Quota(quota.code, name), float(told["Quota"]["Value"]))
+
+
+def quota_words(cloud: Cloud, region: str, type_name: str, market: Market, call: Call = directly) -> str:
+    """What a launch that met a quota should say of it: `the quota “Running On-Demand …” (L-1216C47A) is 32 vCPUs`.
+
+    Asked once an hour for each quota and region. Raises nothing of AWS: without its value the quota is named alone, and
+    where none is known for the type the text is empty, for then there are only the words of EC2 itself.
+    """
+    quota = quota_of(type_name, market)
+    if quota is None:
+        return ""
+    try:
+        allowed = _known.get(
+            cloud,
+            (region, quota.code, int(time.monotonic() // _FRESH)),
+            lambda: call("GetServiceQuota", lambda: allowance(region, quota, cloud)),
+        )
+    except AwsError:
+        return f"the quota {quota}; ask for more in Service Quotas"
+    return f"the quota {allowed} vCPUs; ask for more in Service Quotas"

@@ -9,12 +9,12 @@ from dataclasses import replace
 from ..project.checks import Check
 from . import network
 from .bucket_home import BucketHome, directly
-from .check import Group, check_launch
+from .check import Group, Place, check_launch
 from .cloud import Cloud
 from .errors import TEMPORARY, AwsError
 from .images import image_for
 from .model import InstanceSpec
-from .quotas import limit, quota_of
+from .quotas import allowance, quota_of
 from .spec import SpecDefaults, SpecError, spec_of
 from .types import expand, type_info
 
@@ -45,7 +45,7 @@ def check_region(cloud: Cloud, region: str, options: Mapping[str, str]) -> Itera
         return
     launch = {} if options.get("instance_type") else {"instance_type": USUAL_TYPE}
     try:
-        spec = spec_of(launch, region, SpecDefaults.of(options, {}))
+        spec = spec_of(launch, region, SpecDefaults.of(options))
     except SpecError as error:
         yield Check("options", "FAIL", str(error))
         return
@@ -95,7 +95,7 @@ def _launch(cloud: Cloud, spec: InstanceSpec, bucket: str) -> Iterator[Check]:
     """A dry run, and all that is looked at before a sweep."""
     # How long an instance may live the tasks say.
     spec = replace(spec, ttl=spec.ttl or HOUR)
-    findings = check_launch([Group(spec, (1,))], {spec.region: 1}, cloud, bucket=bucket)
+    findings = check_launch([Group(spec, (1,), Place(cloud, at_once=1, bucket=bucket))])
     what = f"{spec.types[0]}{' (Spot)' if spec.spot else ''}"
     for text in findings.errors:
         yield Check("launch", "FAIL", text)
@@ -110,12 +110,12 @@ def _quota(cloud: Cloud, spec: InstanceSpec) -> Check:
     quota, info = quota_of(name, "spot" if spec.spot else "on-demand"), type_info(name, spec.region, cloud)
     if quota is None or info is None:
         return Check("quota", "warn", f"no quota is known for {name}")
-    allowed = limit(spec.region, quota, cloud)
-    fit = int(allowed // info.vcpus)
-    words = f"“{quota.name}” ({quota.code}): {allowed:g} vCPUs, {fit} × {name} at a time"
+    allowed = allowance(spec.region, quota, cloud)
+    fit = int(allowed.vcpus // info.vcpus)
+    words = f"{allowed.quota}: {allowed.vcpus:g} vCPUs, {fit} × {name} at a time"
     if not fit:
         return Check("quota", "FAIL", f"{words}; ask for more in the Service Quotas console")
-    return Check("quota", "ok" if allowed >= LITTLE else "warn", words)
+    return Check("quota", "ok" if allowed.vcpus >= LITTLE else "warn", words)
 
 
 def _first_type(cloud: Cloud, spec: InstanceSpec) -> str:

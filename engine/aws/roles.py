@@ -46,14 +46,12 @@ def ensure_profile(
     templates: Sequence[str],
     bucket: str = "",
     *,
-    usable: Callable[[str], bool] = lambda name: True,
     wait: Callable[[float], None] = time.sleep,
 ) -> str:
     """The name of our profile with `templates`, made if it is missing; safe in several processes at once.
 
-    IAM is only consistent in the end: every step is repeated until its outcome shows, and then until `usable` agrees
-    (a dry run with the profile), within `LOOKS` looks. EC2 may still not know it for some seconds: `is_pending`.
-    Raises `AwsError`, also where something of that name is not ours.
+    IAM is only consistent in the end: every step is repeated until its outcome shows, within `LOOKS` looks. EC2 may
+    still not know it for some seconds: `is_pending`. Raises `AwsError`, also where something of that name is not ours.
     """
     document = _document(cloud, templates, bucket)
     name = name_of(document)
@@ -63,7 +61,7 @@ def ensure_profile(
         if look:
             wait(_PAUSE)
         try:
-            if _is_complete(iam, name, document) and usable(name):
+            if _is_complete(iam, name, document):
                 return name
         except AwsError as error:
             # Another process made it first, or IAM does not know yet what it made a moment ago.

@@ -1,7 +1,8 @@
 """From a task's launch fields to what its instance is asked to be; pure.
 
 Fields: `plan/fields.py`, by their canonical names. What a task says stands above the source's entry in spawn.yaml,
-that above the environment; the command line stands above all.
+what the environment says is part of that. What the command line says is in the task's fields already
+(`tui/cli/cloud.py`).
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..plan.model import Value
-from .counts import expand_counts, regions_of
+from .counts import region_of_zone
 from .launch_request import TAG_KEY, TAG_VALUE
 from .model import InstanceSpec, OnComplete
 from .policies import TEMPLATES
 from .spec_values import SpecError, duration, pairs, price, text, texts, truth, whole
 
-__all__ = ["SpecDefaults", "SpecError", "expand_counts", "regions_of", "spec_of", "unsupported_fields"]
+__all__ = ["SpecDefaults", "SpecError", "spec_of", "unsupported_fields"]
 
 FIELDS = (
     "instance_type", "az", "ami", "key_name", "iam_role", "iam_policy", "security_group", "subnet", "disk_size",
@@ -26,11 +27,8 @@ FIELDS = (
     "user_data", "tags",
 )  # fmt: skip
 """What a spec is made of; a source may have each of them as an option."""
-_ENVIRON = {"ami": "SPAWN_DEFAULT_AMI", "key_name": "SPAWN_KEY_NAME"}
 _ENDINGS: dict[str, OnComplete] = {"terminate": "terminate", "stop": "stop", "hibernate": "hibernate"}
 _TYPE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*\.(?:[a-z0-9]+(?:-[a-z0-9]+)*|\*)")
-_ZONE = re.compile(r"(?P<region>[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2})(?:-[a-z]+-[0-9]+)?[a-z]")
-"""Also of local zones and Wavelength: `us-west-2-lax-1a`."""
 _AMI = re.compile(r"ami-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _SUBNET = re.compile(r"subnet-[0-9a-f]{8,17}")
 _LABELS = {"step": "spawn:step", "dns_name": "spawn:dns-name"}
@@ -61,21 +59,11 @@ class SpecDefaults:
 
     fields: Mapping[str, Value] = field(default_factory=dict[str, Value])
     """Where the task says nothing."""
-    forced: Mapping[str, Value] = field(default_factory=dict[str, Value])
-    """Whatever the task says: the command line."""
 
     @classmethod
-    def of(
-        cls, options: Mapping[str, str], environ: Mapping[str, str], forced: Mapping[str, Value] | None = None
-    ) -> SpecDefaults:
-        """From a source's options (lists one item a line, durations in seconds) and the environment
-        (SPAWN_DEFAULT_AMI, SPAWN_KEY_NAME).
-        """
-        fields: dict[str, Value] = {
-            name: environ[variable] for name, variable in _ENVIRON.items() if environ.get(variable)
-        }
-        fields |= {name: options[name] for name in FIELDS if options.get(name)}
-        return cls(fields, dict(forced or {}))
+    def of(cls, options: Mapping[str, str]) -> SpecDefaults:
+        """From a source's options (lists one item a line, durations in seconds)."""
+        return cls({name: options[name] for name in FIELDS if options.get(name)})
 
 
 def spec_of(launch: Mapping[str, Value], region: str, defaults: SpecDefaults) -> InstanceSpec:
@@ -83,7 +71,7 @@ def spec_of(launch: Mapping[str, Value], region: str, defaults: SpecDefaults) ->
 
     Raises `SpecError` in words.
     """
-    said = {**defaults.fields, **launch, **defaults.forced}
+    said = {**defaults.fields, **launch}
     refuse_missing(launch)
     iam_role, iam_policy = _rights(launch, defaults)
     spot = truth("spot", said.get("spot"))
@@ -155,7 +143,7 @@ def unsupported_fields(launch: Mapping[str, Value], defaults: SpecDefaults | Non
     out += [f"{name}: {words}" for name, words in _UNHEEDED.items() if name in given]
     if "vpc" in given:
         out.append("vpc: the subnet decides in which VPC an instance is")
-    said = {**defaults.fields, **launch, **defaults.forced} if defaults else launch
+    said = {**defaults.fields, **launch} if defaults else launch
     if said.get("spot_max_price") is not None and not truth("spot", said.get("spot")):
         out.append("spot_max_price: has no effect without `spot: true`")
     if truth("spot_fallback", said.get("spot_fallback")) and not truth("spot", said.get("spot")):
@@ -169,7 +157,10 @@ def _types(value: Value) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text("instance_type", value).split("|")))
     if names == ("",):
         raise SpecError(
-            "instance_type", None, "is missing", "write the type of instance to use, as in t3.micro"
+            "instance_type",
+            None,
+            "is missing",
+            "write it in the file or as --instance-type, like t3.micro, or into the source's entry in spawn.yaml",
         )
     for name in names:
         if not _TYPE.fullmatch(name):
@@ -181,16 +172,17 @@ def _types(value: Value) -> tuple[str, ...]:
 
 
 def _zones(value: Value, region: str) -> tuple[str, ...]:
+    """Those of the zones that are in `region`: the others are for the other regions of the task."""
     zones = texts("az", value)
-    for zone in zones:
-        match = _ZONE.fullmatch(zone)
-        if match is None:
-            raise SpecError("az", zone, "is not an availability zone", f"write it like {region}a")
-        if match["region"] != region:
-            raise SpecError(
-                "az", zone, f"is not in {region}", "leave it out, or give each region tasks of its own"
-            )
-    return zones
+    here = tuple(zone for zone in zones if region_of_zone(zone) == region)
+    if zones and not here:
+        raise SpecError(
+            "az",
+            ", ".join(zones),
+            f"is not in {region}",
+            "leave it out, or give each region tasks of its own",
+        )
+    return here
 
 
 def _id(pattern: re.Pattern[str], name: str, value: Value, example: str) -> str:
@@ -202,7 +194,7 @@ def _id(pattern: re.Pattern[str], name: str, value: Value, example: str) -> str:
 
 def _rights(launch: Mapping[str, Value], defaults: SpecDefaults) -> tuple[str, tuple[str, ...]]:
     """Profile and policy templates, of which there is one or the other: templates would change a role not ours."""
-    for said in (defaults.forced, launch, defaults.fields):
+    for said in (launch, defaults.fields):
         role, policies = text("iam_role", said.get("iam_role")), _policies(said.get("iam_policy"))
         if role and policies:
             raise SpecError(
@@ -233,7 +225,7 @@ def _ending(value: Value) -> OnComplete:
 def _script(value: Value) -> str:
     """Verbatim: a script's blanks are its own."""
     if value is not None and not isinstance(value, str):
-        raise SpecError("user_data", value, "must be a script as text")
+        raise SpecError("user_data", None, "must be a script as text")
     if value is not None and "\0" in value:
         raise SpecError("user_data", None, "holds a NUL byte, which no script may", "remove it")
     return value or ""

@@ -11,7 +11,6 @@ from .environ import NAME, OURS
 from .fields import launch_field
 from .model import Plan, PlannedTask, Value
 from .problems import Findings, Path, Problem, cut, did_you_mean, shown
-from .runnable import asks_for_ec2, names_ec2
 from .settings import ARGS_STYLES, Overrides, Settings, is_sweep_name, sweep_name
 from .shell import ShellProblem
 from .template import OWN_PLACEHOLDERS, placeholders_of
@@ -111,18 +110,6 @@ def check_plan(
         _note(path, option, "", problem.message, problem.remedy, findings)
     if plan.args == "hydra" and plan.dialect != "mfcl":
         _check_for_hydra(plan, known, data, findings)
-
-
-def remark(plan: Plan, findings: Findings) -> None:
-    """Note what a plan asks for that will not happen."""
-    if plan.command is None or names_ec2(plan) or (not plan.sources and asks_for_ec2(plan)):
-        return
-    fields: dict[str, None] = {}
-    for task in plan.tasks:
-        if not fields.keys() >= task.launch.keys():
-            fields.update(dict.fromkeys(task.launch))
-    if fields:
-        findings.warn((), f"fields for EC2 have no effect on these sources: {', '.join(fields)}")
 
 
 def _templates(plan: Plan, draft: Draft, overrides: Overrides) -> Iterable[tuple[Path, str, str]]:

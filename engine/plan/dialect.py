@@ -1,8 +1,8 @@
 """Which of the three dialects a file is written in: told by its content, and contradictions named, never
 guessed.
 
-`params`, a list → spawn · `grid`, a mapping, or `paired`, or `sweep:` → HSM · `grid`, a list of entries →
-MFCL.
+`params`, a list, or without any tasks `count` or `regions` → spawn · `grid`, a mapping, or `paired`, or `sweep:` →
+HSM · `grid`, a list of entries → MFCL.
 """
 
 from __future__ import annotations
@@ -101,6 +101,8 @@ def _marks(data: dict[str, Value]) -> list[tuple[Dialect, str]]:
         )
     if "paired" in data:
         marks.append(("hsm", "`paired`"))
+    if not any(key in data for key in _TASKS) and _counts_instances(data):
+        marks.append(("spawn", "`count`"))
     if "sweep" in data:
         marks.append(("hsm", "`sweep`"))
     return marks
@@ -113,3 +115,10 @@ def _wants_instances(data: dict[str, Value]) -> bool:
     defaults = data.get("defaults")
     levels = (data, defaults if isinstance(defaults, dict) else {})
     return any(isinstance(level.get(field), str) for level in levels for field in UNMISTAKABLE)
+
+
+def _counts_instances(data: dict[str, Value]) -> bool:
+    """Tasks without parameters, told by their number alone (`count: 200`, `regions: [{us-east-1: 100}]`)."""
+    defaults = data.get("defaults")
+    levels = (data, defaults if isinstance(defaults, dict) else {})
+    return any(level.get(field) is not None for level in levels for field in ("count", "regions"))

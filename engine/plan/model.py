@@ -16,7 +16,14 @@ Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | 
 Dialect = Literal["spawn", "hsm", "mfcl"]
 ArgsStyle = Literal["hydra", "flags", "env", "json", "template"]
 RetryKind = Literal[
-    "exit", "signal", "timeout", "out_of_memory", "launch_failed", "spot_interrupted", "source_lost"
+    "exit",
+    "signal",
+    "timeout",
+    "out_of_memory",
+    "launch_failed",
+    "spot_interrupted",
+    "source_lost",
+    "terminated",
 ]
 
 
@@ -32,6 +39,7 @@ class Retries:
     backoff: float = 1.0
     on: tuple[RetryKind, ...] = (
         "exit", "signal", "timeout", "out_of_memory", "launch_failed", "spot_interrupted", "source_lost",
+        "terminated",
     )  # fmt: skip
 
 

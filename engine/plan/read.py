@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from .bulk import without_collector
-from .checks import CheckSource, check_overrides, check_plan, check_sources, remark
+from .checks import CheckSource, check_overrides, check_plan, check_sources
 from .dialect import tell, top_level, without_dialect
 from .draft import Draft, levels_of
 from .hsm import read_hsm
@@ -81,7 +81,6 @@ def _plan(source: SourceText, stem: str, overrides: Overrides, check_source: Che
     plan = _resolve(draft, stem, overrides)
     check_plan(plan, draft, data, overrides, findings)
     findings.raise_if_any()
-    remark(plan, findings)
     return replace(plan, warnings=(*getattr(document, "warnings", ()), *findings.warnings()))
 
 

@@ -143,8 +143,10 @@ class _Rows:
         """Note a launch field's value of the wrong type."""
         flaw = None if value is None else field.check(value)
         if flaw is not None:
+            # What a script holds may be secret.
+            said = None if field.name == "user_data" else value
             self._findings.error(
-                path, flaw[0], value=value, remedy=flaw[1] or f"{field.name}: {field.meaning}"
+                path, flaw[0], value=said, remedy=flaw[1] or f"{field.name}: {field.meaning}"
             )
         else:
             check_value(value, path, self._findings)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..config import options as opt
-from ..config.grammar import Form, GrammarError, Written, split_list, take_apart
+from ..config.grammar import HOW, Form, GrammarError, Written, split_list, take_apart
 from ..config.model import NamedSource
 from ..config.options import Option
 from .base import Source, SourceContext
@@ -156,6 +156,7 @@ KINDS: dict[str, Kind] = {
     ),
 }  # fmt: skip
 CLUSTERS = ("slurm", "pbs", "hpc")
+_HOW_CLOUD = "ec2, ec2:16, ec2:us-east-1 or ec2:us-east-1:16"
 _NO_NAMES: Mapping[str, NamedSource] = {}
 
 
@@ -184,7 +185,7 @@ def parse_sources(
         try:
             written = take_apart(text, forms)
         except GrammarError as error:
-            raise SourceError(str(error)) from None
+            raise SourceError(_hinted(text, str(error))) from None
         spec = _spec(written, named)
         if KINDS[spec.kind].form == "host" and written.ambiguity:
             warn(written.ambiguity)
@@ -248,11 +249,17 @@ def _require_no_slip(written: Written, named: Mapping[str, NamedSource]) -> None
         )
 
 
+def _hinted(text: str, words: str) -> str:
+    """What the grammar says of a word, with examples of its own kind: a cloud has regions, a cluster has a name."""
+    kind = KINDS.get(text.partition(":")[0])
+    return words.replace(HOW["name"], _HOW_CLOUD) if kind is not None and kind.cloud else words
+
+
 def _unknown(written: Written, named: Mapping[str, NamedSource]) -> str:
     near = _nearest(written.head, [*KINDS, *named])
     names = f"the configuration names {', '.join(named)}" if named else "no configuration names any"
     return (
-        f'"{written.text}" is not a source; {near}write it like local:4, ssh:host:8 or slurm:16, '
+        f'"{written.text}" is not a source; {near}write it like local:4, ssh:host:8, slurm:16 or ec2:4, '
         f"or by its name ({names})"
     )
 

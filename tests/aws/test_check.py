@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import boto3
 import pytest
-from spawn_tui.engine.aws.check import Findings, Group, check_launch, resolved
+from spawn_tui.engine.aws.check import Findings, Group, Place, check_launch, resolved
 from spawn_tui.engine.aws.errors import AwsError
 from spawn_tui.engine.aws.images import newest_al2023
 from spawn_tui.engine.aws.model import InstanceSpec
@@ -32,10 +34,11 @@ def spec(region: str = EAST, types: str = "t3.micro", **more: Any) -> InstanceSp
 
 
 def check(
-    cloud: FieldCloud, *specs: InstanceSpec, at_once: Mapping[str, int] | None = None, **more: Any
+    cloud: FieldCloud, *specs: InstanceSpec, tags: Mapping[str, str] | None = None, **more: Any
 ) -> Findings:
-    groups = [Group(one, (number,)) for number, one in enumerate(specs, 1)]
-    return check_launch(groups, at_once or {}, cloud, **more)
+    place = Place(cloud) if tags is None else Place(cloud, tags=tags)
+    groups = [Group(one, (number,), place) for number, one in enumerate(specs, 1)]
+    return check_launch(groups, **more)
 
 
 def test_what_is_right_passes_without_a_word_and_changes_nothing(cloud: FieldCloud):
@@ -49,7 +52,6 @@ def test_what_is_right_passes_without_a_word_and_changes_nothing(cloud: FieldClo
         spec(key_name="mine", iam_role="ml", subnets=(vpc["SubnetId"],), security_groups=("default",)),
         spec(types="t4g.micro", iam_policy=("s3:FullAccess",)),
         spec(WEST, "c5.*", spot=True, zones=(f"{WEST}a",)),
-        user_data_size={EAST: 16_384, WEST: 100},
     )
     assert (found.errors, found.warnings) == ((), ())
     asked = {operation for *_, operation in cloud.calls[before:]}
@@ -78,7 +80,6 @@ def test_everything_that_is_wrong_is_told_together(cloud: FieldCloud):
         spec(disk_size=1),
         spec(types="t3.micro", zones=(f"{EAST}z",)),
         spec(),
-        user_data_size={WEST: 16_385, EAST: 20_000},
     )
     said = "\n".join(found.errors)
     for words in (
@@ -94,11 +95,11 @@ def test_everything_that_is_wrong_is_told_together(cloud: FieldCloud):
         "the region ap-east-1 is not enabled for this account; enable it first (task 9)",
         "disk_size: 1 GiB is less than the",
         "t3.micro is not offered in us-east-1z, only in us-east-1a",
-        "us-east-1: the user data has 20,000 bytes, and EC2 takes 16,384; shorten it (tasks 1-7, 10-12)",
     ):
         assert words in said, words
-    # One line each, security groups two; the twelfth task is right but for its user data.
-    assert len(found.errors) == 13
+    # One line each, security groups two; nothing is wrong with the twelfth task.
+    assert len(found.errors) == 12
+    assert found.refused == frozenset(range(11))
     assert not any("task 12" in line for line in found.errors)
     assert {region for region, *_ in cloud.calls} == {EAST}
 
@@ -239,16 +240,24 @@ def test_a_right_that_the_launch_itself_needs(
 
 def test_quotas_against_the_peak(cloud: FieldCloud):
     cloud.replies["GetServiceQuota"] = lambda request: {"Quota": {"Value": 32.0}}
-    groups = [Group(spec(types="c5.xlarge"), tuple(range(1, 101))), Group(spec(WEST), (101,))]
-    (error,) = check_launch(groups, {EAST: 10, WEST: 10}, cloud).errors
+
+    def groups(east: int) -> list[Group]:
+        there = Place(cloud, at_once=east)
+        return [
+            Group(spec(types="c5.xlarge"), tuple(range(1, 101)), there),
+            Group(spec(WEST), (101,), Place(cloud, at_once=10)),
+        ]
+
+    found = check_launch(groups(10))
+    (error,) = found.errors
+    assert not found.refused  # more may be granted, or room be made
     assert (
         "us-east-1: the sweep needs 40 vCPUs at its peak, and the quota “Running On-Demand Standard "
         "(A, C, D, H, I, M, R, T, Z) instances” (L-1216C47A) is 32; use --max-concurrent 8 there" in error
     )
     assert "(tasks 1-100)" in error
-    assert check_launch(groups, {EAST: 8, WEST: 10}, cloud).errors == ()
-    big = [Group(spec(types="c5.12xlarge"), (1,))]
-    assert "not even one instance fits" in check_launch(big, {}, cloud).errors[0]
+    assert check_launch(groups(8)).errors == ()
+    assert "not even one instance fits" in check(cloud, spec(types="c5.12xlarge")).errors[0]
     asked: list[str] = []
     cloud.replies["GetServiceQuota"] = lambda request: (
         asked.append(request["QuotaCode"]) or {"Quota": {"Value": 32.0}}
@@ -283,24 +292,21 @@ def test_an_instance_that_nothing_ends(cloud: FieldCloud):
 
 
 def test_credentials_that_end_before_the_instance(cloud: FieldCloud, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cloud, "credentials_last", lambda: 1_000_000.0)
+    monkeypatch.setattr(cloud, "credentials_last", lambda: 2_000_000_000.0)
     specs = (
         spec(),
         spec(ttl=7300.0),
         spec(ttl=9000.0, iam_policy=("s3:FullAccess",)),
         spec(ttl=None, idle_timeout=900.0),
     )
-    found = check(cloud, *specs, now=lambda: 1_000_000.0 - 7200.0)
+    found = check(cloud, *specs, now=lambda: 2_000_000_000.0 - 7200.0)
     assert found.errors == ()
     assert [line.rpartition("(")[2] for line in found.warnings] == ["task 2)", "task 4)"]
-    assert (
-        "your credentials end at 1970-01-12 13:46 UTC, and an instance may run for 2h1m40s"
-        in found.warnings[0]
-    )
+    assert "(the credentials you are logged in with end then), their TTL ends at" in found.warnings[0]
     monkeypatch.setattr(cloud, "credentials_last", lambda: None)
     found = check(cloud, spec(), spec(ttl=8 * 86400.0), spec(ttl=None, idle_timeout=900.0))
     assert [line.rpartition("(")[2] for line in found.warnings] == ["task 2)"]
-    assert "hold for 7 days at most" in found.warnings[0]
+    assert "S3 signs for 7 days at most" in found.warnings[0]
 
 
 def test_without_access_nothing_else_is_asked(cloud: FieldCloud):
@@ -376,3 +382,111 @@ def test_a_pattern_that_cannot_be_asked_about_is_no_launch(cloud: FieldCloud):
     found = check(cloud, spec(types="t3.*"))
     assert found.errors == ()
     assert "could not be checked: RequestLimitExceeded" in found.warnings[0]
+
+
+# --- tasks that may run in several places ------------------------------------------------------------------------
+
+
+def test_a_no_in_one_region_is_a_warning_where_another_takes_the_tasks(cloud: FieldCloud):
+    """And an error for those that could be launched nowhere."""
+    cloud.client("ec2", EAST).create_key_pair(KeyName="mine")
+    east, west = Place(cloud, "east"), Place(cloud, "west")
+    found = check_launch(
+        [
+            Group(spec(key_name="mine"), (1, 2), east),
+            Group(spec(WEST, key_name="mine"), (1, 2, 3), west),
+            Group(spec(WEST), (4,), west),
+        ]
+    )
+    assert found.errors == (
+        "us-west-2: there is no key pair mine; import it there, or leave `key_name` out (task 3)",
+    )
+    assert found.warnings == (
+        "us-west-2: there is no key pair mine; import it there, or leave `key_name` out (tasks 1-2); "
+        "launched only in us-east-1",
+    )
+    assert found.refused == {1}
+
+
+def test_different_noes_in_all_regions_of_a_task_are_errors(cloud: FieldCloud):
+    cloud.client("ec2", EAST).create_key_pair(KeyName="mine")
+    place = Place(cloud)
+    found = check_launch(
+        [Group(spec(types="t3.mikro"), (1,), place), Group(spec(WEST, key_name="mine"), (1,), place)]
+    )
+    assert len(found.errors) == 2 and found.warnings == ()
+    assert {error.partition(":")[0] for error in found.errors} == {EAST, WEST}
+
+
+def test_each_place_is_asked_with_its_own_account_and_tags(cloud: FieldCloud):
+    """A role may allow a launch by the tags of its source, and a key pair is of one account."""
+    with account() as other:
+        mine = Place(cloud, "a", tags={"spawn:source": "a"})
+        theirs = Place(other, "b", tags={"spawn:source": "b"})
+        requests: list[dict[str, Any]] = []
+
+        def run(request: dict[str, Any]) -> Refusal:
+            requests.append(request)
+            return Refusal("DryRunOperation", "would have succeeded", 412)
+
+        cloud.replies["RunInstances"] = other.replies["RunInstances"] = run
+        other.refuse("DescribeKeyPairs", "UnauthorizedOperation", "no", 403)
+        cloud.client("ec2", EAST).create_key_pair(KeyName="mine")
+        found = check_launch([Group(spec(key_name="mine"), (1,), it) for it in (mine, theirs)])
+        assert found.errors == ()
+        (warning,) = found.warnings
+        assert "ec2:DescribeKeyPairs is not allowed" in warning
+        tags = [request["TagSpecifications"][0]["Tags"] for request in requests]
+        assert sorted(pair["Value"] for pairs in tags for pair in pairs if pair["Key"] == "spawn:source") == [
+            "a",
+            "b",
+        ]
+
+
+def test_without_access_to_one_account_the_other_takes_the_tasks(cloud: FieldCloud):
+    with account() as other:
+        other.refuse("GetCallerIdentity", "ExpiredToken", "The security token is expired", 403)
+        both = [Place(cloud, "lab"), Place(other, "home")]
+        found = check_launch([Group(spec(), (1,), both[0]), Group(spec(WEST), (1,), both[1])])
+        assert found.errors == ()
+        (warning,) = found.warnings
+        assert warning.startswith("us-west-2: home: no access to AWS: ExpiredToken")
+        assert warning.endswith("launched only in us-east-1")
+
+
+def test_the_quotas_of_regions_that_share_their_tasks(cloud: FieldCloud):
+    """A hundred tasks in either of two regions are fifty in each."""
+    codes = {"L-1216C47A": EAST, "L-34B43A08": WEST}
+    quota: dict[str, float] = {}
+    cloud.replies["GetServiceQuota"] = lambda request: {
+        "Quota": {"Value": quota[codes[request["QuotaCode"]]]}
+    }
+    tasks = tuple(range(1, 101))
+
+    def found(at_once: int | None = None, *, east: float = 100.0, west: float = 100.0) -> Findings:
+        quota.update({EAST: east, WEST: west})
+        places = [Place(cloud, at_once=at_once) for _ in quota]
+        return check_launch([Group(spec(), tasks, places[0]), Group(spec(WEST, spot=True), tasks, places[1])])
+
+    assert (found().errors, found().warnings) == ((), ())
+    tight = found(west=40.0, east=200.0)
+    assert tight.errors == () and not tight.refused
+    assert [line.partition(":")[0] for line in tight.warnings] == [WEST]
+    assert "needs 100 vCPUs at its peak" in tight.warnings[0]
+    both = found(west=40.0, east=40.0)
+    assert len(both.errors) == 2 and both.warnings == ()
+    assert found(at_once=40, west=40.0, east=40.0).errors == ()  # forty at a time are twenty in each
+
+
+def test_what_an_instance_is_started_with_must_not_be_too_long(
+    cloud: FieldCloud, monkeypatch: pytest.MonkeyPatch
+):
+    """The user's own script travels in the pack; what makes it long is the token in every signature."""
+    assert not check(cloud, spec(user_data="#!/bin/sh\n" + "x" * 100_000)).errors
+    monkeypatch.setenv("AWS_SESSION_TOKEN", os.urandom(6000).hex())
+    with_token = FieldCloud(boto3.session.Session())
+    with_token.replies = cloud.replies
+    found = check(with_token, spec(), spec(iam_policy=("s3:FullAccess",)))
+    (error,) = found.errors
+    assert error.startswith("us-east-1: the user data has ") and "EC2 takes 16384" in error
+    assert "shorter session token" in error

@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from spawn_tui.engine.aws.spec import (
-    SpecDefaults,
-    SpecError,
-    expand_counts,
-    regions_of,
-    spec_of,
-    unsupported_fields,
-)
+from spawn_tui.engine.aws.counts import expand_counts, named_regions, regions_of
+from spawn_tui.engine.aws.spec import SpecDefaults, SpecError, spec_of, unsupported_fields
 from spawn_tui.engine.plan.model import PlannedTask, Value
 
 NONE = SpecDefaults()
@@ -74,19 +68,16 @@ def test_fallbacks_keep_their_order_and_patterns_are_left_to_the_region():
     )
 
 
-def test_a_task_stands_above_the_source_and_the_command_line_above_all():
+def test_a_task_stands_above_the_source():
     defaults = SpecDefaults.of(
-        {"ttl": "7200", "key_name": "of-source", "security_group": "sg-a\nsg-b", "spot": "yes", "host": "x"},
-        {"SPAWN_KEY_NAME": "of-environment", "SPAWN_DEFAULT_AMI": "ami-0abcdef1234567890"},
-        {"idle_timeout": "10m"},
+        {"ttl": "7200", "key_name": "of-source", "security_group": "sg-a\nsg-b", "spot": "yes", "host": "x"}
     )
     found = spec({"key_name": "of-task", "idle_timeout": "1h"}, defaults)
-    assert (found.ttl, found.key_name, found.idle_timeout) == (7200.0, "of-task", 600.0)
+    assert (found.ttl, found.key_name, found.idle_timeout) == (7200.0, "of-task", 3600.0)
     assert found.security_groups == ("sg-a", "sg-b")
     assert found.spot
-    assert found.ami == "ami-0abcdef1234567890"
     assert spec({}, defaults).key_name == "of-source"
-    assert spec({}, SpecDefaults.of({}, {"SPAWN_KEY_NAME": "of-environment"})).key_name == "of-environment"
+    assert spec({}, SpecDefaults.of({})).key_name == ""
 
 
 def test_the_nearer_of_role_and_policy_counts():
@@ -94,8 +85,6 @@ def test_the_nearer_of_role_and_policy_counts():
     assert spec({"iam_policy": "s3:ReadOnly"}, of_source).iam_role == ""
     assert spec({"iam_policy": "s3:ReadOnly"}, of_source).iam_policy == ("s3:ReadOnly",)
     assert spec({}, of_source).iam_role == "lab-role"
-    forced = SpecDefaults(forced={"iam_role": "lab-role"})
-    assert spec({"iam_policy": "s3:ReadOnly"}, forced).iam_policy == ()
     with pytest.raises(SpecError, match="cannot be added to the role lab-role"):
         spec({"iam_policy": "s3:ReadOnly", "iam_role": "lab-role"})
 
@@ -113,7 +102,7 @@ def test_to_end_in_hibernation_it_must_be_prepared():
 @pytest.mark.parametrize(
     ("launch", "says"),
     [
-        ({"instance_type": None}, "instance_type: is missing; write the type"),
+        ({"instance_type": None}, "instance_type: is missing; write it in the file or as --instance-type,"),
         ({"instance_type": "t3"}, "'t3', which is no instance type"),
         ({"instance_type": "t3.micro|"}, "'', which is no instance type"),
         ({"instance_type": "*.large"}, "which is no instance type"),
@@ -220,6 +209,33 @@ def test_a_region_that_is_none(name: str):
 def test_a_zone_for_a_region():
     with pytest.raises(SpecError, match="write us-east-1, and the zone as `az`"):
         regions_of({"region": "us-east-1b"}, {})
+
+
+@pytest.mark.parametrize(
+    ("launch", "where"),
+    [
+        ({"az": f"{EAST}a"}, (EAST,)),
+        ({"az": "us-west-2-lax-1a"}, ("us-west-2",)),
+        ({"az": f"{EAST}a, us-west-2b"}, (EAST, "us-west-2")),
+        ({"regions": [EAST, "us-west-2"], "az": "us-west-2b"}, ("us-west-2",)),
+        ({"regions": [EAST, "us-west-2"], "az": f"us-west-2b,{EAST}a"}, (EAST, "us-west-2")),
+        ({"region": EAST, "az": f"{EAST}a"}, (EAST,)),
+        ({}, ()),
+    ],
+)
+def test_a_zone_says_its_region(launch: dict[str, Value], where: tuple[str, ...]):
+    """What names a zone of one region would fail in every other."""
+    assert named_regions(launch) == where
+    for region in where:
+        zones = spec(launch, region=region).zones
+        assert not launch or (zones and all(zone.startswith(region) for zone in zones))
+
+
+def test_a_zone_of_none_of_the_regions_is_refused():
+    with pytest.raises(SpecError, match='az: "eu-west-1a" is not in us-east-1 or us-west-2; leave it out'):
+        named_regions({"regions": [EAST, "us-west-2"], "az": "eu-west-1a"})
+    with pytest.raises(SpecError, match='az: "b" is not an availability zone; write it like us-east-1a'):
+        named_regions({"az": "b"})
 
 
 def test_the_operations_guide_s_200_tasks():

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import pytest
 from spawn_tui.engine.aws.errors import AwsError
-from spawn_tui.engine.aws.quotas import Need, Quota, limit, needed, quota_of
+from spawn_tui.engine.aws.quotas import Allowance, Need, Quota, allowance, needed, quota_of, quota_words
 from spawn_tui.engine.aws.types import expand, nearest, type_info, zones_of
 
 from .launch_field import FieldCloud, Refusal, account
 
+T = TypeVar("T")
 EAST = "us-east-1"
 STANDARD = Quota("L-1216C47A", "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances")
 
@@ -107,17 +111,48 @@ def test_the_peak_is_that_of_the_largest_that_may_run_together():
 
 def test_a_quota_nobody_asked_for_is_that_of_all_accounts():
     with account() as cloud:
-        assert limit(EAST, STANDARD, cloud) == 1000.0
+        assert allowance(EAST, STANDARD, cloud).vcpus == 1000.0
         cloud.refuse("GetServiceQuota", "NoSuchResourceException", "no")
         cloud.replies["GetAWSDefaultServiceQuota"] = lambda request: (
             {"Quota": {"Value": 5.0}} if request["QuotaCode"] == "L-1216C47A" else Refusal("X")
         )
-        assert limit(EAST, STANDARD, cloud) == 5.0
+        assert allowance(EAST, STANDARD, cloud) == Allowance(STANDARD, 5.0)
         cloud.refuse(
             "GetServiceQuota",
             "AccessDeniedException",
             "not authorized to perform: servicequotas:GetServiceQuota",
         )
         with pytest.raises(AwsError) as told:
-            limit(EAST, STANDARD, cloud)
+            allowance(EAST, STANDARD, cloud)
         assert told.value.action == "servicequotas:GetServiceQuota"
+
+
+def test_a_launch_that_met_a_quota_names_it_and_its_value():
+    with account() as cloud:
+        cloud.replies["GetServiceQuota"] = lambda request: {"Quota": {"Value": 32.0, "QuotaName": "Theirs"}}
+        words = quota_words(cloud, EAST, "c5.large", "on-demand")
+        assert words == "the quota “Theirs” (L-1216C47A) is 32 vCPUs; ask for more in Service Quotas"
+        assert quota_words(cloud, EAST, "t3.micro", "on-demand") == words
+        assert cloud.asked("GetServiceQuota") == 1  # one quota, whatever meets it
+        assert "(L-34B43A08) is 32" in quota_words(cloud, EAST, "c5.large", "spot")
+        assert quota_words(cloud, EAST, "mac1.metal", "on-demand") == ""
+
+
+def test_a_quota_that_cannot_be_read_is_named_all_the_same():
+    with account() as cloud:
+        asked: list[str] = []
+
+        def paced(operation: str, function: Callable[[], T]) -> T:
+            asked.append(operation)
+            return function()
+
+        cloud.refuse("GetServiceQuota", "AccessDeniedException", "no", 403)
+        words = quota_words(cloud, EAST, "c5.large", "spot", paced)
+        assert words == (
+            "the quota “All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests” (L-34B43A08); "
+            "ask for more in Service Quotas"
+        )
+        assert asked == ["GetServiceQuota"]
+        del cloud.replies["GetServiceQuota"]
+        cloud.replies["GetServiceQuota"] = lambda request: {"Quota": {"Value": 8.0}}
+        assert "is 8 vCPUs" in quota_words(cloud, EAST, "c5.large", "spot", paced)  # a failure is not kept

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from spawn_tui.engine import events as ev
 from spawn_tui.engine.aws.spec_values import SpecError
 from spawn_tui.engine.create import first_events
-from spawn_tui.engine.placement import in_regions, needs_of, with_counts
+from spawn_tui.engine.placement import clouds_of, in_regions, needs_of, require_places, with_counts
 from spawn_tui.engine.plan.model import Plan, PlannedTask, Value
 from spawn_tui.engine.sources.registry import CLOUD_GRACE, CLOUD_SLOTS, SourceSpec, parse_sources
 
@@ -27,11 +27,11 @@ def plan(*launches: dict[str, Value], command: str | None = "t") -> Plan:
     return Plan("spawn", "s", tasks, command=command)
 
 
-def here() -> str:
+def here(spec: SourceSpec) -> str:
     return "eu-north-1"
 
 
-def nobody() -> str:
+def nobody(spec: SourceSpec) -> str:
     raise AssertionError("nobody asked for the user's own region")
 
 
@@ -52,6 +52,8 @@ def regions(text: str, made: Plan, environ: dict[str, str] | None = None) -> lis
         ({"regions": [EAST, WEST]}, ((), (EAST, WEST)), (CLOUD, (EAST, WEST))),
         ({"regions": [EAST, EAST]}, ((), (EAST,)), (CLOUD, (EAST,))),
         ({"region": WEST, "regions": [EAST]}, ((), (WEST,)), (CLOUD, (WEST,))),
+        ({"regions": [EAST, WEST], "az": f"{WEST}b"}, ((), (WEST,)), (CLOUD, (WEST,))),
+        ({"az": f"{WEST}b"}, ((), (WEST,)), (CLOUD, (WEST,))),
     ],
 )
 def test_what_a_task_needs(
@@ -123,6 +125,7 @@ def test_counts_that_make_no_sense_are_refused():
          [("ec2-us-west-2", 2, WEST), ("ec2-us-east-1", 1, EAST)]),
         ("ec2:2", ({"region": EAST},) * 3, [("ec2-us-east-1", 2, EAST)]),
         ("ec2", ({"regions": [EAST, WEST]},) * 2, [("ec2-us-east-1", 2, EAST), ("ec2-us-west-2", 2, WEST)]),
+        ("ec2", ({"regions": [EAST, WEST], "az": f"{WEST}b"}, {"az": f"{WEST}a"}), [("ec2-us-west-2", 2, WEST)]),
         ("ec2", ({}, {}), [("ec2-eu-north-1", 2, "eu-north-1")]),
         ("ec2", ({}, {"region": EAST}), [("ec2-eu-north-1", 1, "eu-north-1"), ("ec2-us-east-1", 1, EAST)]),
         ("ec2:us-east-1:50", ({"region": EAST},) * 3, [("ec2-us-east-1", 3, EAST)]),
@@ -166,6 +169,36 @@ def test_a_source_keeps_its_name_in_one_region_and_its_options_in_all():
         ("mine-us-east-1", {"key_name": "lab", "region": EAST}),
         ("mine-us-west-2", {"key_name": "lab", "region": WEST}),
     ]
+
+
+def test_the_zones_of_a_source_say_where_its_tasks_run_that_name_nothing():
+    mine = SourceSpec("mine", "ec2", CLOUD_SLOTS, {"az": f"{EAST}a\n{WEST}b"})
+    both = in_regions([mine], plan({}, {}), {"AWS_REGION": "eu-north-1"}, nobody)
+    assert [(spec.name, spec.slots) for spec in both] == [("mine-us-east-1", 2), ("mine-us-west-2", 2)]
+    (one,) = in_regions([mine], plan({"region": EAST}), {}, nobody)
+    assert one.options["region"] == EAST
+
+
+def test_which_sources_a_task_may_run_on():
+    specs = parse_sources(["ec2:us-east-1,ec2:us-west-2,local"])
+    made = plan({"region": EAST}, {"regions": [WEST, EAST]}, {"az": f"{WEST}a"}, {}, {"region": "eu-west-1"})
+    assert [[spec.options["region"] for spec in found] for found in clouds_of(made, specs)] == [
+        [EAST], [EAST, WEST], [WEST], [EAST, WEST], [],
+    ]  # fmt: skip
+
+
+def test_a_task_that_none_of_the_sources_may_run_is_refused():
+    made = plan({"region": EAST}, {"region": "eu-west-1"})
+    require_places(made, parse_sources(["ec2:us-east-1,local"]))  # what is in no region is in all
+    with pytest.raises(
+        SpecError, match=r'region: "eu-west-1" is not where the sources are \(us-east-1\); write'
+    ):
+        require_places(made, parse_sources(["ec2:us-east-1"]))
+    with pytest.raises(SpecError, match=r'az: "us-west-2a" is not where the sources are'):
+        require_places(plan({"az": "us-west-2a"}), parse_sources(["ec2:us-east-1"]))
+    script = plan({"region": EAST}, command=None)
+    with pytest.raises(SpecError, match="is not where the sources are"):
+        require_places(script, parse_sources(["local,ec2:us-west-2"]))
 
 
 def test_a_region_that_is_none_is_refused():

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
 
 from ...engine.command import missing_program
-from ...engine.plan import Overrides, PlanError, count_tasks, parse_duration, read_plan
+from ...engine.plan import Overrides, PlanError, parse_duration, read_plan
 from ...engine.plan.model import Plan
-from ...engine.plan.runnable import why_not_runnable
 from .completion import complete_sources
 from .output import UserError, ask, data, data_json, is_terminal, say
 
@@ -177,6 +177,8 @@ def launch(
       ec2[:REGION][:N]              AWS EC2, an instance for each task (N: all); without REGION, where the file says
       NAME[:N]                      one that spawn.yaml names; `spawn-tui sources` lists them
 
+    Where nobody names a source, --instance-type, --region, --spot, --ttl, --idle-timeout and --on-complete mean ec2.
+
     In a terminal the UI opens; leaving it leaves the sweep running. `--no-ui` runs it right here: Ctrl-C once stops
     launching and leaves what runs, twice cancels.
     """
@@ -197,27 +199,28 @@ def launch(
         max_concurrent=max_concurrent,
         launch_delay=launch_delay,
     )
-    if count_only:
-        data(str(_read(lambda: count_tasks(path, overrides))))
-        return 0
-    from .cloud import estimated, remarks, with_cloud
+    from .cloud import counted, estimated, implied_sources, remarks, with_cloud
     from .configured import chosen_sources, configuration, source_check, with_defaults
     from .preview import dry_run_of
 
-    config = configuration()
-    plan = _read(lambda: read_plan(path, overrides=overrides, check_source=source_check(config)))
-    plan = with_defaults(plan, overrides, config)
-    output_dir = output_dir or config.defaults.output_dir
-    specs = chosen_sources(
-        plan.sources, config, verify=not no_verify_sync, accept_new_host_key=accept_new_host_key, outputs=output_dir
-    )  # fmt: skip
     wishes = {
         "on_complete": on_complete, "ttl": ttl, "idle_timeout": idle_timeout, "instance_type": instance_type,
         "region": region, "spot": spot,
     }  # fmt: skip
-    plan, specs = with_cloud(
-        plan, specs, {name: value for name, value in wishes.items() if value is not None}
-    )
+    fields = {name: value for name, value in wishes.items() if value is not None}
+    config = configuration()
+    plan = _read(lambda: read_plan(path, overrides=overrides, check_source=source_check(config)))
+    plan = with_defaults(plan, overrides, config)
+    if not plan.sources:
+        plan = replace(plan, sources=implied_sources(fields))
+    output_dir = output_dir or config.defaults.output_dir
+    specs = chosen_sources(
+        plan.sources, config, verify=not no_verify_sync, accept_new_host_key=accept_new_host_key, outputs=output_dir
+    )  # fmt: skip
+    if count_only:
+        data(str(counted(plan, specs)))
+        return 0
+    plan, specs = with_cloud(plan, specs, fields)
     missing = None
     if any(spec.kind == "local" for spec in specs):
         missing = missing_program(plan, str(config.project), os.environ.get("PATH", ""))
@@ -266,11 +269,11 @@ def create(
     from ...engine.command import Renderer
     from ...engine.create import Budget, create_sweep
     from ...engine.health import HealthRules
-    from .cloud import check_clouds
+    from .cloud import check_clouds, warn_of_budget, why_not
     from .configured import prepared
     from .find import all_entries
 
-    reason = why_not_runnable(plan, [spec.kind for spec in specs])
+    reason = why_not(plan, specs)
     if reason:
         raise UserError(reason)
     project = project or Path.cwd()
@@ -283,7 +286,9 @@ def create(
     if len(plan.tasks) > ASK_ABOVE and not ask(f"Launch {len(plan.tasks)} tasks?", assume_yes=yes):
         raise UserError("nothing was launched", status=3)
     specs = prepared(specs, project)
-    check_clouds(plan, specs)
+    plan, specs = check_clouds(plan, specs)
+    if budget:
+        warn_of_budget(plan, specs)
     try:
         return create_sweep(
             plan,

@@ -1,4 +1,4 @@
-"""`launch --dry-run` and `--estimate-only`: a sweep that is only looked at."""
+"""`launch --dry-run`: a sweep that is only looked at."""
 
 from __future__ import annotations
 
@@ -10,49 +10,28 @@ from ...engine.command import Renderer
 from ...engine.create import DEFAULT_OUTPUT, first_events
 from ...engine.ids import task_name
 from ...engine.plan import PlanError
-from ...engine.plan.model import Plan
-from ...engine.plan.runnable import why_not_runnable
+from ...engine.plan.model import Plan, PlannedTask
 from ...engine.plan.values import text_of
+from ...engine.redact import redacted, shown_value
 from ...engine.sources.registry import SourceSpec
 from ...engine.sweep import Sweep
+from .cloud import why_not
 from .forecast import MOST, forecast, share_of
 from .output import UserError, data, say
 from .table import print_table
 
 
-def estimate_of(plan: Plan, specs: Sequence[SourceSpec]) -> int:
-    """What is known of the cost before anything has run."""
-    where = ", ".join(spec.name for spec in specs)
-    priced = [
-        f"{spec.name} {spec.options['cost_per_hour']}" for spec in specs if "cost_per_hour" in spec.options
-    ]
-    if priced:
-        say(
-            f"{plan.name}: {len(plan.tasks)} tasks on {where}; USD per slot and hour: {', '.join(priced)}. "
-            "How long a task takes is known when some have run"
-        )
-    else:
-        say(f"{plan.name}: {len(plan.tasks)} tasks on {where}, which costs nothing that spawn-tui knows of")
-    return 0
-
-
 def dry_run_of(plan: Plan, specs: Sequence[SourceSpec], project: Path, strategy: str) -> int:
     """All tasks as a table, each source's share, and the exact command of the first."""
-    keys: dict[str, None] = {}
-    for task in plan.tasks:
-        keys.update(dict.fromkeys(task.params))
     labels = any(task.label for task in plan.tasks)
+    keys = shown_keys(plan.tasks)
     header = ["task", *(["name"] if labels else []), *keys]
     rows = [
-        [
-            task_name(index),
-            *([task.label] if labels else []),
-            *(text_of(task.params[key]) if key in task.params else "" for key in keys),
-        ]
+        [task_name(index), *([task.label] if labels else []), *shown_params(task, keys)]
         for index, task in enumerate(plan.tasks)
     ]
     print_table(header, rows)
-    reason = why_not_runnable(plan, [spec.kind for spec in specs])
+    reason = why_not(plan, specs)
     if reason:
         say(f"\nThis sweep could not be launched here: {reason}")
     where = ", ".join(f"{spec.name} ({spec.slots} at a time)" for spec in specs)
@@ -69,7 +48,26 @@ def dry_run_of(plan: Plan, specs: Sequence[SourceSpec], project: Path, strategy:
     try:
         renderer = Renderer(plan, sweep_id="SWEEP", project_dir=str(project), base_env=os.environ)
         directory = DEFAULT_OUTPUT / f"{plan.name}-YYYYMMDD-xxxxxx" / "attempts" / f"{task_name(0)}.1"
-        data(renderer.show(0, task_dir=str(project / directory)))
+        data(redacted(renderer.show(0, task_dir=str(project / directory))))
     except PlanError as error:
         raise UserError(str(error)) from None
     return 0
+
+
+def shown_keys(tasks: Sequence[PlannedTask]) -> list[str]:
+    """The parameters of these tasks, each once; without the `name` that labels them and stands in its own column."""
+    keys = dict.fromkeys(key for task in tasks for key in task.params)
+    if "name" in keys and all(_names(task) for task in tasks):
+        del keys["name"]
+    return list(keys)
+
+
+def shown_params(task: PlannedTask, keys: Sequence[str]) -> list[str]:
+    """Its parameters as cells of a table, without secrets."""
+    return [shown_value(key, task.params[key]) if key in task.params else "" for key in keys]
+
+
+def _names(task: PlannedTask) -> bool:
+    return "name" not in task.params or bool(
+        task.label and task.label.startswith(text_of(task.params["name"]))
+    )

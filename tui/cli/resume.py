@@ -96,18 +96,19 @@ def resume(
     goes_on = viewer.sweep.paused or (viewer.sweep.ended is not None and not again)
     cents = None if budget is None else round(budget * 100)
     wish = _Wish(max_concurrent=max_concurrent, budget=cents, again=tuple(again), goes_on=goes_on)
+    left = sorted({*again, *waiting})
     if sources:
-        specs = _sources(viewer, sources, not no_verify_sync, accept_new_host_key)
+        specs = _sources(viewer, sources, left, not no_verify_sync, accept_new_host_key)
         wish = _with_sources(wish, viewer.sweep, specs)
     if dry_run:
-        return _dry_run(viewer, wish, sorted({*again, *waiting}))
+        return _dry_run(viewer, wish, left)
     nothing = not again and not waiting and not viewer.sweep.active
     if nothing and viewer.sweep.ended is not None:
         say(f"{viewer.sweep.id} has ended ({viewer.sweep.status}); there is nothing to go on with")
         if viewer.sweep.failures:
             say(f"  run only what failed: spawn-tui resume {viewer.sweep.id} --retry-failed")
         return 0 if viewer.sweep.ended is SweepStatus.COMPLETED else 1
-    _post(viewer, wish)
+    _post(viewer, wish, left)
     from .headless import follow
     from .launch import start
 
@@ -200,9 +201,12 @@ def _same_place(known: SourceState, spec: SourceSpec) -> bool:
 
 
 def _sources(
-    viewer: Viewer, texts: Sequence[str], verify: bool, accept_new_host_key: bool
+    viewer: Viewer, texts: Sequence[str], left: Sequence[int], verify: bool, accept_new_host_key: bool
 ) -> Sequence[SourceSpec]:
-    """The sources of `--sources`, by the configuration of the sweep's project, or of this folder if that is gone."""
+    """The sources of `--sources`, by the configuration of the sweep's project, or of this folder if that is gone.
+
+    `left`: the tasks that are to run; in a cloud there is a source in each region that one of them names.
+    """
     from .cloud import with_cloud
     from .configured import chosen_sources, configuration
 
@@ -211,17 +215,18 @@ def _sources(
     specs = chosen_sources(
         texts, config, verify=verify, accept_new_host_key=accept_new_host_key, outputs=viewer.root.parent
     )
-    return with_cloud(viewer.plan, specs, {})[1]
+    tasks = tuple(viewer.plan.tasks[index] for index in left) or viewer.plan.tasks
+    return with_cloud(replace(viewer.plan, tasks=tasks), specs, {})[1]
 
 
-def _post(viewer: Viewer, wish: _Wish) -> None:
-    """Leave the requests; the engine, running or about to start, takes them in this order."""
+def _post(viewer: Viewer, wish: _Wish, left: Sequence[int]) -> None:
+    """Leave the requests; the engine, running or about to start, takes them in this order. `left`: what is to run."""
     from ...engine.control import post_request, post_source
-    from .cloud import check_clouds
+    from .cloud import check_added
     from .configured import prepared
 
     root = viewer.root
-    check_clouds(viewer.plan, wish.add)
+    check_added(viewer.plan, wish.add, left)
     for spec in prepared(wish.add, Path(viewer.sweep.project)):
         post_source(root, spec)
     for spec in wish.resize:
@@ -270,8 +275,9 @@ def _dry_run(viewer: Viewer, wish: _Wish, indices: Sequence[int]) -> int:
     """What would run: each task, the number of its attempt, and the source it would go to first."""
     from ...engine.command import Renderer
     from ...engine.plan import PlanError
-    from ...engine.plan.values import text_of
+    from ...engine.redact import redacted
     from .forecast import MOST, forecast, share_of
+    from .preview import shown_keys, shown_params
     from .table import print_table
 
     if not indices:
@@ -281,15 +287,14 @@ def _dry_run(viewer: Viewer, wish: _Wish, indices: Sequence[int]) -> int:
     state = {index: sweep.tasks[index].state.value for index in indices}
     number = {index: len(sweep.tasks[index].attempts) + 1 for index in indices}
     first = forecast(sweep, _events(viewer, wish))
-    keys: dict[str, None] = {}
-    for index in indices:
-        keys.update(dict.fromkeys(viewer.plan.tasks[index].params))
+    planned = [viewer.plan.tasks[index] for index in indices]
+    labels = any(task.label for task in planned)
+    keys = shown_keys(planned)
     rows: list[list[str]] = []
-    for index in indices:
-        params = viewer.plan.tasks[index].params
-        cells = [text_of(params[key]) if key in params else "" for key in keys]
-        rows.append([task_name(index), state[index], str(number[index]), first.get(index, "-"), *cells])
-    print_table(["task", "now", "attempt", "source", *keys], rows)
+    for index, task in zip(indices, planned, strict=True):
+        where = [task_name(index), state[index], str(number[index]), first.get(index, "-")]
+        rows.append([*where, *([task.label] if labels else []), *shown_params(task, keys)])
+    print_table(["task", "now", "attempt", "source", *(["name"] if labels else []), *keys], rows)
     tasks = "1 task" if len(indices) == 1 else f"{len(indices)} tasks"
     of = f" of the first {MOST}" if len(indices) > MOST else ""
     say(
@@ -301,7 +306,7 @@ def _dry_run(viewer: Viewer, wish: _Wish, indices: Sequence[int]) -> int:
     try:
         renderer = Renderer(viewer.plan, sweep_id=sweep.id, project_dir=sweep.project, base_env=os.environ)
         directory = str(viewer.layout.attempt(task_name(indices[0]), number[indices[0]]))
-        data(renderer.show(indices[0], task_dir=directory, attempt=number[indices[0]]))
+        data(redacted(renderer.show(indices[0], task_dir=directory, attempt=number[indices[0]])))
     except PlanError as error:
         raise UserError(str(error)) from None
     return 0

@@ -85,7 +85,9 @@ def _of_region(spec: SourceSpec) -> Iterator[Check]:
     from ...engine.aws.cloud import Cloud
     from ...engine.aws.errors import AwsError
     from ...engine.aws.region_check import check_region
+    from .cloud import with_environment
 
+    spec = with_environment(spec)
     cloud = Cloud(spec.options.get("profile", ""))
     try:
         region = spec.options.get("region") or cloud.home_region()

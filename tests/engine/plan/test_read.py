@@ -204,16 +204,6 @@ def test_a_value_of_the_longest_size_is_fine():
     assert plan(f"params: [{{x: {'y' * 131_000}}}]").tasks
 
 
-def test_ec2_fields_beside_a_command_are_said_to_have_no_effect():
-    text = "defaults: {instance_type: t3, ttl: 1h}\nparams: [{x: 1}]\n"
-    assert plan(text + "command: t", sources=("local:2",)).warnings == (
-        "fields for EC2 have no effect on these sources: instance_type, ttl",
-    )
-    assert plan(text + "command: t").warnings == ()  # without a source of its own it asks for EC2
-    assert plan(text).warnings == ()
-    assert plan(text + "command: t", sources=("ec2:us-east-1:5",)).warnings == ()
-
-
 def test_text_is_read_like_a_file():
     assert params(plan_from_text(b"x\n1\n", name="s.csv")) == [{"x": 1}]
     assert params(plan_from_text("x\n1\n", name="-", format="csv", overrides=Overrides(command="t {x}"))) == [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from spawn_tui.engine.plan import asks_for_ec2, why_not_runnable
+from spawn_tui.engine.plan import PlanError, asks_for_ec2, why_not_runnable
 from spawn_tui.engine.plan.runnable import names_ec2
 
 from .helpers import plan
@@ -48,6 +48,10 @@ def test_an_instance_does_something_by_itself_or_ends_by_itself():
     assert why_not_runnable(plan("params: [{x: 1, ttl: 2h}]"), ["ec2"]) is None
     assert why_not_runnable(plan("params: [{x: 1, idle_timeout: 15m}]"), ["ec2"]) is None
     assert why_not_runnable(plan("params: [{x: 1, instance_type: t3.micro}]"), ["ec2"]) is not None
+    assert why_not_runnable(plan("params: [{x: 1, instance_type: t3.micro}]"), ["ec2"], ends=True) is None
+    assert (
+        why_not_runnable(plan("params: [{x: 1, instance_type: t3.micro}]"), ["local"], ends=True) is not None
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,8 +62,20 @@ def test_an_instance_does_something_by_itself_or_ends_by_itself():
         ("params: [{x: 1}]\ncommand: t\nsources: ec2:us-east-1:5", True, True),
         ("params: [{x: 1}]\ncommand: t\nsources: [local:2, ' ec2']", True, True),
         ("params: [{x: 1}]\ncommand: t\nsources: [ec2-of-mine]", False, False),
+        ("count: 200\nregions: [{us-east-1: 100}, {us-west-2: 100}]\ncommand: t", True, False),
+        ("defaults: {count: 3}\ncommand: t", True, False),
+        ("params: [{x: 1, count: 3, regions: [us-east-1]}]\ncommand: t", False, False),
     ],
 )
 def test_who_asks_for_ec2(text: str, asks: bool, names: bool):
     made = plan(text)
     assert (asks_for_ec2(made), names_ec2(made)) == (asks, names)
+
+
+def test_a_file_may_give_nothing_but_a_number():
+    """The operations guide's 200 tasks have no parameters."""
+    made = plan("count: 200\nregions: [{us-east-1: 100}, {us-west-2: 100}]\ncommand: t")
+    (task,) = made.tasks
+    assert not task.params and task.launch["count"] == 200
+    with pytest.raises(PlanError, match="neither `params` nor `grid`"):
+        plan("instance_type: t3.micro\ncommand: t")

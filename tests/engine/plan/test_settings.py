@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
-from spawn_tui.engine.plan import Retries
+from spawn_tui.engine.events import FailureKind
+from spawn_tui.engine.plan import Retries, RetryKind
 
 from .helpers import params, plan, refused
 
@@ -209,4 +212,11 @@ def test_a_script_takes_other_styles_and_gives_way_to_the_command_line():
     assert (made.command, made.args) == ("echo {a}", "template")
     assert "script: stands beside `command`; keep one of them" in refused(
         "script: t.py\ncommand: x\ngrid: {a: [1]}"
+    )
+
+
+def test_every_kind_of_failure_can_be_tried_again_and_is_unless_others_are_named():
+    assert set(get_args(RetryKind)) == set(get_args(FailureKind)) == set(Retries().on)
+    assert plan("retries: {max: 1, on: [terminated]}\ngrid: {a: [1]}").retries == Retries(
+        1, on=("terminated",)
     )
