@@ -6,13 +6,16 @@ of which nobody gave a price (a local machine without `cost_per_hour`) cost noth
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .model import Attempt, SourceState, Sweep, Task, TaskState
 from .source_state import PRICED
+from .words import blind_words
 
 _HOUR = 3600.0
+_NOTHING = 1e-9
+"""USD per hour below which a sum of rates is what rounding has left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,9 @@ def attempt_cost(attempt: Attempt, now: float) -> float | None:
         return 0.0
     if attempt.rate is None:
         return None
-    end = now if attempt.ended_at is None else attempt.ended_at
-    return attempt.rate * max(0.0, end - attempt.started_at) / _HOUR
+    if attempt.ended_at is not None:
+        return attempt.cost
+    return attempt.rate * max(attempt.least_seconds, now - attempt.started_at) / _HOUR
 
 
 def task_cost(sweep: Sweep, task: Task, now: float) -> Amount:
@@ -94,6 +98,55 @@ def projected(sweep: Sweep, now: float) -> Amount | None:
     return Amount(spent + under_way + waiting, cost.partly_unknown)
 
 
+def when_spent(sweep: Sweep, usd: float, now: float) -> float | None:
+    """When the sweep will have cost `usd`, if nothing begins or ends before; None if never."""
+    grows: list[tuple[float, float]] = []
+    """When what is charged for its first minute begins to cost more, and by how much an hour."""
+    rate = 0.0
+    for source in sweep.sources.values():
+        rate += source.rate
+        grows += [(start + source.least_seconds, young) for start, (young, _) in source.young.items()]
+    grows = sorted(grow for grow in grows if grow[0] > now)
+    rate -= sum(young for _, young in grows)
+    left = usd - sweep.cost(now)
+    if left <= 0:
+        return now
+    for at, young in grows:
+        if rate > 0 and left <= rate * (at - now) / _HOUR:
+            break
+        left -= rate * (at - now) / _HOUR
+        now, rate = at, rate + young
+    return now + left / rate * _HOUR if rate > _NOTHING else None
+
+
+def blind(sweep: Sweep) -> dict[str, list[int]]:
+    """The tasks that run at a price nobody knows, by source: no budget sees them."""
+    found: dict[str, list[int]] = {}
+    for source in sweep.sources.values():
+        if not source.unpriced:
+            continue
+        latest = ((index, sweep.tasks[index].attempts[-1]) for index in sorted(source.active))
+        tasks = [
+            index for index, attempt in latest if attempt.started_at is not None and attempt.rate is None
+        ]
+        if tasks:
+            found[source.name] = tasks
+    return found
+
+
+def blind_lines(sweep: Sweep, type_of: Callable[[int], str] = lambda task: "") -> list[str]:
+    """What its budget does not see, a line for each type of instance (`type_of`, by task), or for each source.
+
+    Nothing for a sweep that has no budget.
+    """
+    counts: dict[str, int] = {}
+    for source, tasks in blind(sweep).items() if sweep.budget else ():
+        for task in tasks:
+            what = type_of(task) or f"what runs on {source}"
+            counts[what] = counts.get(what, 0) + 1
+    return [blind_words(what, count) for what, count in counts.items()]
+
+
 def _sum(amounts: Iterable[Amount]) -> Amount:
     usd, unknown = 0.0, False
     for amount in amounts:
@@ -137,7 +190,7 @@ def in_words(value: Amount) -> str:
 def cost_words(sweep: Sweep, now: float, separator: str = " · ") -> str:
     """`current $1.20 · projected $4.90 of $25 budget`; empty for a sweep that costs nothing and has no budget.
 
-    Of a sweep that has ended: `cost $4.90 of $25 budget`.
+    Of a sweep that has ended: `cost $4.90 of $25 budget`. What runs at an unknown price is said of a budget.
     """
     if not costs(sweep) and not sweep.budget:
         return ""
@@ -150,4 +203,7 @@ def cost_words(sweep: Sweep, now: float, separator: str = " · ") -> str:
         if ahead is not None and not ahead.unknown:
             parts.append(f"projected {in_words(ahead)}")
     budget = f" of {budget_money(sweep.budget)} budget" if sweep.budget else ""
+    unseen = sum(map(len, blind(sweep).values())) if sweep.budget and sweep.ended is None else 0
+    if unseen:
+        budget += f", which does not see {'1 instance' if unseen == 1 else f'{unseen:,} instances'}"
     return separator.join(parts) + budget

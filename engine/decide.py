@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from itertools import islice
 
 from . import events as ev
-from .spread import BATCH, earlier, launches, limits, withdrawals
+from .cost import blind, when_spent
+from .spread import BATCH, earlier, launches, limits, recalls, withdrawals
 from .sweep import ANYWHERE, FINAL, SourceState, Sweep, SweepStatus, TaskState, backoff
 from .trust import hopeless, judge
 
 BUDGET_WARNING = 0.8
 """The part of the budget at which a person is told."""
+BLIND_AFTER = 90.0
+"""Seconds an instance may run until it is told that nobody knows its price: AWS is asked for it meanwhile."""
 _INSTANT = 1e-3
 
 
@@ -72,6 +75,7 @@ def _housekeeping(sweep: Sweep, now: float) -> list[ev.Event]:
         out += _cancels(sweep, list(islice(sweep.cancel_due, BATCH)))
     elif sweep.force_due:
         out += _cancels(sweep, list(islice(sweep.force_due, BATCH)), force=True)
+    out += recalls(sweep)
     if sweep.retry_due:
         due = islice(sweep.retry_due, BATCH)
         out.append(ev.Requeued(tuple(ev.Delay(i, _not_before(sweep, i, now)) for i in due)))
@@ -89,6 +93,11 @@ def _budget(sweep: Sweep, now: float) -> list[ev.Event]:
     """What the money spent so far asks for."""
     if not sweep.budget or sweep.budget_spent or _unheard(sweep):
         return []
+    unseen: list[ev.Event] = [
+        ev.BudgetBlind(name, len(tasks)) for name, tasks, since in _blind(sweep) if now >= since + BLIND_AFTER
+    ]
+    if unseen:
+        return unseen
     cost = sweep.cost(now)
     if cost >= sweep.budget:
         return [ev.BudgetSpent(round(cost, 4), sweep.budget_action)]
@@ -97,24 +106,38 @@ def _budget(sweep: Sweep, now: float) -> list[ev.Event]:
     return []
 
 
+def _blind(sweep: Sweep) -> list[tuple[str, list[int], float]]:
+    """Sources with tasks that run at a price nobody knows and that was not told, and since when the first does."""
+    if all(source.blind_told or not source.unpriced for source in sweep.sources.values()):
+        return []
+    return [
+        (name, tasks, min(sweep.tasks[task].attempts[-1].started_at or 0.0 for task in tasks))
+        for name, tasks in blind(sweep).items()
+        if not sweep.sources[name].blind_told
+    ]
+
+
 def _unheard(sweep: Sweep) -> bool:
     """Whether what ran when the last engine stopped may have ended long ago: its source is heard first."""
     return any(source.unheard and source.rate for source in sweep.sources.values())
 
 
 def _budget_ends(sweep: Sweep, now: float) -> float | None:
-    """When the next part of the budget will be spent, if everything goes on as it does."""
-    rate = sum(source.rate for source in sweep.sources.values())
-    if not sweep.budget or sweep.budget_spent or rate <= 0 or _unheard(sweep):
+    """When the next part of the budget will be spent if all goes on, or when what it does not see is to be told."""
+    if not sweep.budget or sweep.budget_spent or _unheard(sweep):
         return None
     mark = sweep.budget if sweep.budget_warned else BUDGET_WARNING * sweep.budget
-    return now + max(_INSTANT, (mark - sweep.cost(now)) / rate * 3600)
+    at = when_spent(sweep, mark, now)
+    told = min((since + BLIND_AFTER for _, _, since in _blind(sweep)), default=None)
+    return earlier(None if at is None else max(now + _INSTANT, at), told)
 
 
 def _more_room(source: SourceState) -> ev.SourceRoom:
     """It is asked for twice as much: few are refused, and room that has come is soon found."""
     more = 2 * source.room
-    return ev.SourceRoom(source.name, 0 if more >= source.slots else more, source.room_reason)
+    if more >= source.slots:
+        return ev.SourceRoom(source.name)
+    return ev.SourceRoom(source.name, more, source.room_reason)
 
 
 def _room_again(sweep: Sweep, source: SourceState) -> float:

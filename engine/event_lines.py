@@ -13,6 +13,7 @@ from typing import TypeAlias, cast
 
 from .events import (
     Brought,
+    BudgetBlind,
     BudgetSpent,
     BudgetWarned,
     Cancelling,
@@ -71,7 +72,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
         SweepCreated, SourceAdded, SourceRemoved, SourceUnreachable, SourceReachable, SourceHealth, SourceStrike,
         SourceDisabled, SourceEnabled, SourceRoom, EngineStarted, EngineStopped, Launching, Limited, Waiting,
         Withdrawing, Withdrawn, Running, Ended, Unknown, Stray, Recovered, Collected, OutOfReach, Requeued, DelaysOver,
-        Cancelling, Dropped, RequestTaken, RequestRefused, Paused, BudgetWarned, BudgetSpent, SweepEnded, Note,
+        Cancelling, Dropped, RequestTaken, RequestRefused, Paused, BudgetBlind, BudgetWarned, BudgetSpent,
+        SweepEnded, Note,
     )
 }  # fmt: skip
 

@@ -441,6 +441,15 @@ class Paused:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetBlind:
+    """Nobody has said what `attempts` that run on the source cost: the budget does not see them."""
+
+    type: ClassVar[str] = "budget_blind"
+    source: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetWarned:
     """Most of the budget is spent: `cost` USD so far."""
 
@@ -504,6 +513,7 @@ Event: TypeAlias = (
     | RequestTaken
     | RequestRefused
     | Paused
+    | BudgetBlind
     | BudgetWarned
     | BudgetSpent
     | SweepEnded

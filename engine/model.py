@@ -57,6 +57,10 @@ class Attempt:
     handle: str = ""
     rate: float | None = None
     """USD per hour, where it is known."""
+    least_seconds: float = 0.0
+    """Seconds that are charged for at least, once it has begun."""
+    cost: float | None = None
+    """USD that it has cost, once it has ended; None where nobody knows its price."""
     started_at: float | None = None
     ended_at: float | None = None
     state: TaskState = TaskState.LAUNCHING

@@ -251,7 +251,7 @@ class _Reading:
     def _was_withdrawn(self, seen: SawEnd | SawNothing | SawWithdrawn) -> bool:
         """Whether the claim was revoked because we asked for it, be it by an engine before this one."""
         if isinstance(seen, SawNothing):
-            return seen.task in self._source.asked and not seen.source_fault
+            return seen.task in self._source.asked and not (seen.source_fault or seen.final)
         return isinstance(seen, SawWithdrawn)
 
     def events(self, now: float) -> list[ev.Event]:

@@ -43,7 +43,7 @@ _TASK = ("not_before", "unknown_since", "tries_before", "losses", "refusals", "c
 _OF_SOURCE = tuple(
     f.name
     for f in fields(SourceState)
-    if f.name not in ("options", "active", "batches", "held", "waiting", "asked")
+    if f.name not in ("options", "active", "batches", "held", "waiting", "asked", "young")
 )
 """Fields of a source that are stored as they are."""
 _LATER: dict[str, object] = {
@@ -174,6 +174,7 @@ def _source_row(source: SourceState) -> Document:
     row["batches"] = [
         [name, batch.limit, batch.waiting, batch.reason] for name, batch in source.batches.items()
     ]
+    row["young"] = [[start, *rates] for start, rates in source.young.items()]
     row["waiting"], row["asked"] = list(source.waiting), list(source.asked)
     return row
 
@@ -183,6 +184,7 @@ def _source(row: Mapping[str, Any]) -> SourceState:
     source.options = tuple((str(key), str(value)) for key, value in row["options"])
     for name, limit, waiting, reason in row.get("batches", ()):
         source.batches[name] = Batch(limit, 0, waiting, reason)
+    source.young = {start: (rate, count) for start, rate, count in row.get("young", ())}
     source.waiting = TaskQueue(row.get("waiting", ()))
     source.asked = dict.fromkeys(row.get("asked", ()))
     return source

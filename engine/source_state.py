@@ -174,8 +174,14 @@ class SourceState:
     """The sum of rate times start over the same, so that the cost at any time is known without looking at each."""
     spent: float = 0.0
     """USD that attempts which have ended have cost."""
+    young: dict[float, tuple[float, int]] = field(default_factory=dict[float, tuple[float, int]])
+    """Of those that may have run for less than `least_seconds`: by their start the sum of their rates, and how many."""
     unpriced: int = 0
     """Attempts that cost something nobody knows."""
+    blind_told: bool = False
+    """Whether it was said that the budget does not see them."""
+    listening_since: float = 0.0
+    """Since when an engine hears it without a gap; what ended before may have ended long before that was seen."""
 
     launched: int = 0
     completed: int = 0
@@ -259,9 +265,29 @@ class SourceState:
         text = self.option("cost_per_hour")
         return float(text) if text else None
 
+    @property
+    def least_seconds(self) -> float:
+        """Seconds that are charged for an attempt at least."""
+        return LEAST.get(self.kind, 0.0)
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether it has no queue, and can all the same give back what it has not sent to anybody yet."""
+        return self.kind in PRICED
+
     def cost(self, now: float) -> float:
         """USD that its attempts have cost until `now`, as far as prices are known."""
-        return self.spent + max(0.0, now * self.rate - self.rate_starts) / 3600
+        least = self.least_seconds
+        ahead = sum(rate * max(0.0, start + least - now) for start, (rate, _) in self.young.items())
+        return self.spent + max(0.0, now * self.rate - self.rate_starts + ahead) / 3600
+
+    def charged(self, rate: float, seconds: float) -> float:
+        """USD for an attempt of `seconds`."""
+        return rate * max(self.least_seconds, seconds) / 3600
+
+    def heard_at_once(self, ended_at: float) -> bool:
+        """Whether somebody listened when an attempt ended at that time."""
+        return not self.unheard and self.unreachable_since is None and ended_at >= self.listening_since
 
     @property
     def disabled_for_good(self) -> bool:
@@ -307,11 +333,15 @@ class SourceState:
         if self.disabled_since is not None:
             self.probing, self.probe_at = tasks[0], None
 
-    def charge(self, rate: float | None, start: float) -> None:
+    def charge(self, rate: float | None, start: float, at: float) -> None:
         """An attempt began that costs `rate` USD per hour; None: nobody knows what, if it costs anything."""
         if rate is not None:
             self.rate += rate
             self.rate_starts += rate * start
+            if self.least_seconds:
+                self._grown(at)
+                sum_of, count = self.young.get(start, (0.0, 0))
+                self.young[start] = sum_of + rate, count + 1
         elif self.kind in PRICED:
             self.unpriced += 1
 
@@ -320,14 +350,23 @@ class SourceState:
         if self.kind in PRICED:
             self.unpriced -= 1
 
+    def _grown(self, at: float) -> None:
+        """Forget the oldest of the young that have run long enough: they cost nothing beyond their time."""
+        while self.young and (first := next(iter(self.young))) + self.least_seconds <= at:
+            del self.young[first]
+
     def settle(self, rate: float | None, start: float, usd: float | None) -> None:
         """Such an attempt has ended, and has cost `usd`."""
         if rate is not None:
             self.rate -= rate
             self.rate_starts -= rate * start
             self.spent += usd or 0.0
+            sum_of, count = self.young.pop(start, (0.0, 0))
+            if count > 1:
+                self.young[start] = sum_of - rate, count - 1
         if not self.active:
             self.rate = self.rate_starts = 0.0  # what rounding has left
+            self.young.clear()
 
     def began(self, task: int) -> None:
         """An attempt was seen running."""
@@ -404,13 +443,14 @@ class SourceState:
 
     def answers(self, at: float) -> None:
         """It can be asked again: if it is disabled, a probe is due at once."""
+        self.listening_since = at
         self.unreachable_since, self.unreachable_reason, self.unheard = None, "", False
         if self.disabled_since is not None and self.probing is None and not self.given_over:
             self.probe_at = at
 
     def fits(self, room: int, reason: str, at: float) -> None:
         """There is room for `room` attempts; 0: for as many as it has slots."""
-        self.room, self.room_reason, self.room_at = room, reason, at
+        self.room, self.room_reason, self.room_at = room, reason if room else "", at
 
     def felt(self, event: ev.SourceHealth, at: float) -> None:
         self.level, self.health_at, self.queue_words = event.level, at, event.queue
@@ -421,4 +461,6 @@ BY_ITSELF = frozenset({"exit", "signal", "timeout", "out_of_memory"})
 """Kinds of failure that are the task's own doing: they say that the source could run it."""
 PRICED = frozenset({"ec2"})
 """Kinds whose every attempt costs something."""
+LEAST = {"ec2": 60.0}
+"""Seconds charged at least, by kind ("Amazon EC2 On-Demand Pricing": per second, with a minimum of 60 seconds)."""
 PROVED = "proved"

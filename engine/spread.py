@@ -1,5 +1,5 @@
-"""Who gets which tasks: the strategies, the share of sources with a queue, their limits, and what is taken back from
-them. Pure, as `decide`, of which it is a part.
+"""Who gets which tasks: the strategies, the share of sources with a queue, their limits, and what is taken back. Pure,
+as `decide`, of which it is a part.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from zlib import crc32
 
 from . import events as ev
 from .source_state import SourceState
-from .sweep import Sweep
+from .sweep import Sweep, TaskState
 from .trust import may_probe
 
 BATCH = 1000
@@ -308,6 +308,27 @@ def withdrawals(sweep: Sweep, now: float) -> tuple[list[ev.Event], float | None]
             out.append(ev.Withdrawing(source.name, tuple(refs)))
             free -= len(refs)
     return out, wake
+
+
+def recalls(sweep: Sweep) -> list[ev.Event]:
+    """What is taken back from sources without a queue while nothing shall be launched: what they have not sent yet.
+
+    Each is asked for once; what was sent already runs on.
+    """
+    out: list[ev.Event] = []
+    for source in sweep.sources.values() if sweep.paused and not sweep.cancel_requested else ():
+        if not source.takes_back or source.unreachable_since is not None:
+            continue
+        refs = [
+            ev.Ref(index, len(task.attempts))
+            for index in sorted(source.active)
+            if (task := sweep.tasks[index]).state is TaskState.LAUNCHING
+            and index not in source.asked
+            and not task.cancel_requested
+        ][:BATCH]
+        if refs:
+            out.append(ev.Withdrawing(source.name, tuple(refs)))
+    return out
 
 
 def _has_place(sweep: Sweep, task: int, places: dict[str, int]) -> bool:

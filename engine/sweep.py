@@ -29,6 +29,7 @@ from .transitions import (
     withdrawing,
     withdrawn,
 )  # fmt: skip
+from .words import describe
 
 __all__ = [
     "ACTIVE", "ANYWHERE", "ENDED", "FINAL", "ApplyError", "Attempt", "Batch", "ReadyTasks", "SourceState", "Sweep",
@@ -97,6 +98,9 @@ def _frame(sweep: Sweep, at: float, event: ev.Event) -> None:
             sweep.notes.append((at, f"engine stopped: {event.reason}"))
         case ev.Paused():
             sweep.paused, sweep.pause_reason, sweep.blamed = True, event.reason, True
+        case ev.BudgetBlind():
+            source_of(sweep, event.source).blind_told = True
+            sweep.notes.append((at, describe(event)))
         case ev.BudgetWarned():
             sweep.budget_warned = True
             sweep.notes.append((at, f"{event.cost:.2f} of {sweep.budget:.2f} USD are spent"))
@@ -185,8 +189,11 @@ def _begin_anew(sweep: Sweep, at: float) -> None:
         source.unheard = bool(source.active) and source.kind != "local"
         if source.unreachable_since is not None:
             source.unreachable_since = at
-        for task in source.asked:
+        source.listening_since = at
+        for task in source.asked if source.queue else ():
             source.waiting.push(task)
+        if not source.queue:
+            source.asked.clear()
     for index in sweep.unknown:
         sweep.unknown[index] = sweep.tasks[index].unknown_since = at
 
@@ -223,6 +230,8 @@ def _request(sweep: Sweep, event: ev.RequestTaken, at: float) -> None:
             sweep.max_concurrent = event.value or None
         case "budget":
             sweep.budget, sweep.budget_warned, sweep.budget_spent = event.value / 100, False, False
+            for source in sweep.sources.values():
+                source.blind_told = False
         case "add_source" | "enable_source":
             _wake(sweep)
         case "remove_source":

@@ -43,7 +43,8 @@ def launching(sweep: Sweep, at: float, event: ev.Launching) -> None:
         task = sweep.tasks[ref.task]
         if task.state is not TaskState.PENDING or ref.attempt != len(task.attempts) + 1:
             raise ApplyError(f"task {ref.task + 1}: cannot launch attempt {ref.attempt} when {task.state}")
-        task.attempts.append(Attempt(ref.attempt, event.source, event.batch, at))
+        attempt = Attempt(ref.attempt, event.source, event.batch, at, least_seconds=source.least_seconds)
+        task.attempts.append(attempt)
         task.not_before = None
         sweep.ready.discard(ref.task)
         _move(sweep, task, TaskState.LAUNCHING)
@@ -58,11 +59,12 @@ def running(sweep: Sweep, at: float, started: ev.Started) -> None:
     attempt.handle = started.handle or attempt.handle
     source = source_of(sweep, attempt.source)
     if attempt.started_at is None:
-        attempt.started_at = started.started_at if started.started_at is not None else at
+        # By a clock there that is ahead of ours it may not have begun yet; it is seen running all the same.
+        attempt.started_at = at if started.started_at is None else min(at, started.started_at)
         attempt.rate = source.price if started.rate is None else started.rate
-        source.charge(attempt.rate, attempt.started_at)
+        source.charge(attempt.rate, attempt.started_at, at)
     elif attempt.rate is None and started.rate is not None:
-        _priced(source, attempt, started.rate)
+        _priced(source, attempt, started.rate, at)
     task.unknown_since = None
     sweep.unknown.pop(started.task, None)
     source.began(started.task)
@@ -77,6 +79,7 @@ def ended(sweep: Sweep, at: float, end: ev.End) -> None:
     attempt = task.attempts[-1]
     begun = attempt.started_at
     """As it was charged; what the end says may be more exact."""
+    counted = begun is not None and attempt.rate is not None
     state = TaskState(end.state)
     attempt.state, attempt.kind, attempt.message = state, end.kind, end.message
     attempt.exit_code, attempt.signal = end.exit_code, end.signal
@@ -93,13 +96,14 @@ def ended(sweep: Sweep, at: float, end: ev.End) -> None:
     attempt.handle = attempt.handle or end.handle
     if begun is not None and attempt.rate is None and end.rate is not None:
         attempt.started_at = begun
-        _priced(source, attempt, end.rate)
+        _priced(source, attempt, end.rate, at)
     if begun is None and attempt.started_at is not None:
         # It came and went between two looks.
         attempt.rate = source.price if end.rate is None else end.rate
-        source.charge(attempt.rate, attempt.started_at)
+        source.charge(attempt.rate, attempt.started_at, at)
     if attempt.started_at is not None:
-        source.settle(attempt.rate, attempt.started_at if begun is None else begun, attempt_cost(attempt))
+        attempt.cost = _cost(source, attempt, begun if counted else None, at)
+        source.settle(attempt.rate, attempt.started_at if begun is None else begun, attempt.cost)
     source.ended(end.task, end, seconds, at)
     source.busy_seconds += seconds or 0.0
     if not end.given_up:
@@ -122,12 +126,26 @@ def ended(sweep: Sweep, at: float, end: ev.End) -> None:
             sweep.retry_due[end.task] = None
 
 
-def _priced(source: SourceState, attempt: Attempt, rate: float) -> None:
+def _priced(source: SourceState, attempt: Attempt, rate: float, at: float) -> None:
     """The price of an attempt that was seen running came later."""
     assert attempt.started_at is not None
     source.uncharge()
     attempt.rate = rate
-    source.charge(rate, attempt.started_at)
+    source.charge(rate, attempt.started_at, at)
+
+
+def _cost(source: SourceState, attempt: Attempt, counted_from: float | None, at: float) -> float | None:
+    """USD of an attempt whose end is heard at `at`. `counted_from`: since when the sweep's cost has counted it, if so.
+
+    What was counted while somebody listened is not taken back (an end is seen some seconds late, in which EC2 goes on
+    charging); what ended while nobody could hear costs what it has cost.
+    """
+    if attempt.rate is None or attempt.started_at is None or attempt.ended_at is None:
+        return None
+    begin, end = attempt.started_at, attempt.ended_at
+    if counted_from is not None and source.heard_at_once(end):
+        begin, end = min(begin, counted_from), max(end, at)
+    return source.charged(attempt.rate, end - begin)
 
 
 def _let_go(sweep: Sweep, task: Task, state: TaskState) -> None:
@@ -169,8 +187,12 @@ def withdrawn(sweep: Sweep, at: float, ref: ev.Ref) -> None:
     task = current(sweep, ref.task, ref.attempt)
     attempt = task.attempts[-1]
     attempt.state, attempt.ended_at = TaskState.CANCELLED, at
-    attempt.message = f"withdrawn from the queue of {attempt.source}"
     source = source_of(sweep, attempt.source)
+    attempt.message = (
+        f"withdrawn from the queue of {source.name}"
+        if source.queue
+        else f"taken back before {source.name} sent it"
+    )
     source.release(ref.task, attempt.batch)
     if source.probing == ref.task:
         source.probing, source.probe_at = None, at + sweep.rules.rest(source.disables)
@@ -193,13 +215,17 @@ def recovered(sweep: Sweep, at: float, end: ev.End) -> None:
     source = source_of(sweep, attempt.source)
     source.heard_at = at
     source.busy_seconds -= _seconds(attempt)
-    source.spent -= attempt_cost(attempt) or 0.0
+    before = attempt.cost or 0.0
     attempt.state, attempt.kind, attempt.message = TaskState.COMPLETED, None, end.message
     attempt.exit_code, attempt.signal = end.exit_code, end.signal
     attempt.started_at = end.started_at if end.started_at is not None else attempt.started_at
     attempt.ended_at = end.ended_at if end.ended_at is not None else at
     source.busy_seconds += _seconds(attempt)
-    source.spent += attempt_cost(attempt) or 0.0
+    cost = _cost(source, attempt, None, at)
+    if cost is not None and source.heard_at_once(attempt.ended_at):
+        cost = max(cost, before)
+    attempt.cost = cost
+    source.spent += (cost or 0.0) - before
     source.failed -= 1
     source.completed += 1
     del sweep.given_up[end.task, end.attempt]
@@ -246,11 +272,6 @@ def brought_home(sweep: Sweep, brought: ev.Brought) -> None:
         sweep.left_behind[key] = brought.problem
     else:
         sweep.left_behind.pop(key, None)
-
-
-def attempt_cost(attempt: Attempt) -> float | None:
-    """USD that an attempt which has ended has cost; None if nobody knows its price."""
-    return None if attempt.rate is None else attempt.rate * _seconds(attempt) / 3600
 
 
 def _seconds(attempt: Attempt) -> float:

@@ -100,6 +100,8 @@ def describe(event: ev.Event) -> str:
             return f"request refused: {event.reason}"
         case ev.Paused():
             return f"paused: {event.reason}"
+        case ev.BudgetBlind():
+            return blind_words(f"what runs on {event.source}", event.attempts)
         case ev.BudgetWarned():
             return f"most of the budget is spent: {event.cost:.2f} USD"
         case ev.BudgetSpent():
@@ -109,6 +111,12 @@ def describe(event: ev.Event) -> str:
             return f"sweep {event.status}" + (f": {event.reason}" if event.reason else "")
         case ev.Note():
             return event.text
+
+
+def blind_words(what: str, attempts: int) -> str:
+    """That the budget cannot count so many instances of a type (or of all that a source runs)."""
+    count = "1 instance" if attempts == 1 else f"{attempts:,} instances"
+    return f"the price of {what} is unknown: the budget does not see {count}"
 
 
 def _tasks(attempts: tuple[ev.Ref, ...] | tuple[ev.Started, ...] | tuple[ev.Delay, ...]) -> str:

@@ -157,10 +157,18 @@ def deadline(instance: Instance, ttl: float | None) -> float | None:
     return None if ttl is None else instance.launched_at + ttl
 
 
+def ends_at(instance: Instance, launch: Mapping[str, Value], place: Place) -> float | None:
+    """`deadline` of an instance of a task with these launch fields. Its tag is exact; what they say is from its launch
+    on, and says nothing where the source was described anew.
+    """
+    spec = asked_for(launch, place)
+    return deadline(instance, spec.ttl if spec is not None else None)
+
+
 def asked_for(launch: Mapping[str, Value], place: Place) -> InstanceSpec | None:
     """What a task's instance at this place was asked to be; None if that cannot be said any more."""
     try:
-        return spec_of(launch, place.region, SpecDefaults.of(place.options, {}))
+        return spec_of(launch, place.region, SpecDefaults.of(place.options))
     except SpecError:
         # The source was described anew since: it says nothing of what was launched before.
         return None

@@ -89,4 +89,8 @@ def _was_kept(instance: Instance, ref: Ref, sweep: Sweep, written: Written | Non
     if instance.state not in ("stopping", "stopped") or request is None:
         return False
     asked = request.request.get("InstanceInitiatedShutdownBehavior") == "stop"
-    return asked and _state(sweep, ref) in (TaskState.COMPLETED, TaskState.FAILED)
+    state = _state(sweep, ref)
+    # Of one that was given up nobody knows how it ended: its disk may hold the only copy of what it did.
+    return asked and (
+        state in (TaskState.COMPLETED, TaskState.FAILED) or (state is None and sweep.ended is not None)
+    )

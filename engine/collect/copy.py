@@ -24,17 +24,16 @@ class Copied:
     kept: list[Path] = field(default_factory=list[Path])
 
 
-def copy_tasks(tasks: Path, names: Iterable[str], target: Path) -> Copied:
-    """Copy `tasks/NAME` (the attempt that counts) of each name to `target/tasks/NAME`. May be repeated.
+def copy_tasks(tasks: Iterable[tuple[str, Path]], target: Path) -> Copied:
+    """Copy tasks, given by name and the directory of the attempt that counts, to `target/tasks/NAME`. May be repeated.
 
     Raises `OSError`.
     """
     done = Copied()
-    for name in names:
-        source = tasks / name
+    for name, source in tasks:
         if source.is_dir():
             done.tasks += 1
-            _copy_folder(source.resolve(), target / "tasks" / name, done)
+            _copy_folder(source, target / "tasks" / name, done)
     return done
 
 

@@ -105,6 +105,12 @@ class QueueSource(RemoteSource):
             raise
         self._health_due = 0.0
         self._compared = False
+        self._tell_again()
+
+    def _tell_again(self) -> None:
+        """Say of what runs that it does: who hears of a refusal alone holds all of it for unknown."""
+        for live in self._live.values():
+            live.told = False
 
     def do_launch(self, batch: str, jobs: Sequence[Job], limit: int) -> None:
         self._batch(batch).limit = max(0, limit)
@@ -122,6 +128,7 @@ class QueueSource(RemoteSource):
             for live in lives:
                 self._forget(live, SawNothing(*live.job.ref, str(refused), source_fault=True))
             self.tell(SourceRefused(str(refused)))
+            self._tell_again()
             return False
         self._compared = True
         return True
@@ -316,6 +323,7 @@ class QueueSource(RemoteSource):
                 lot.unsure = False
                 reason = f"{self.name}: {refused}"
                 self._refuse(lot.lives, reason, *([SourceRefused(reason)] if refused.always else []))
+                self._tell_again()
                 continue
             lot.unsure = False
             lot.learn([job])
@@ -437,8 +445,8 @@ class QueueSource(RemoteSource):
         else:
             live.missing = 0
             live.claimed = True
-            if not live.running and process is not None:
-                live.running = True
+            if not live.told and process is not None:
+                live.running = live.told = True
                 handle = self.scheduler.handle(live.at) if live.at else str(process)
                 self.tell(SawRunning(*ref, handle, seen.started_at))
                 self._hurry()
@@ -518,6 +526,7 @@ class QueueSource(RemoteSource):
             self._forget(live, SawNothing(*live.job.ref, reason, source_fault=True))
         if reason:
             self.tell(SourceRefused(reason))
+            self._tell_again()
 
     # --- ending --------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,8 @@ class Live:
     name: str
     running: bool = False
     """Whether it was seen running, by this engine or an earlier one."""
+    told: bool = False
+    """Whether that was said since somebody answers: while nobody did, the sweep held it for unknown."""
     adopted: bool = False
     looked: bool = False
     """Whether its files were read since it was adopted."""
@@ -103,7 +105,7 @@ class Live:
             or (self.adopted and not self.looked)
         ):
             return True
-        return self.standing == "running" and (not self.running or not self.claimed or self.stopping)
+        return self.standing == "running" and (not self.told or not self.claimed or self.stopping)
 
     def watch(self, clock: float) -> None:
         """Take down since when it stands as it does."""

@@ -49,6 +49,8 @@ class _Live:
     staged: Staged | None = None
     running: bool = False
     """Whether it was seen running, by this engine or an earlier one."""
+    told: bool = False
+    """Whether that was said since the machine answers: while it did not, the sweep held it for unknown."""
     stopping: bool = False
     stop_sent: bool = False
     kill_at: float | None = None
@@ -91,6 +93,8 @@ class SshSource(RemoteSource):
             verify_project(self.area, self.spec, self.context)
             self._verified = True
         self._health_due = 0.0
+        for live in self._live.values():
+            live.told = False
 
     def do_launch(self, batch: str, jobs: Sequence[Job], limit: int) -> None:
         facts = self._facts()
@@ -217,8 +221,8 @@ class SshSource(RemoteSource):
                 self.tell(CannotTell(*ref, f"it was started on {claim.process.host}, not on {self.name}"))
         elif seen.alive:
             live.missing = 0
-            if not live.running:
-                live.running = True
+            if not live.told:
+                live.running = live.told = True
                 self.tell(SawRunning(*ref, str(claim.process), seen.started_at))
             self._judge_unwritten(live, seen, clock)
         else:

@@ -112,6 +112,17 @@ def test_what_cannot_be_read_or_found_is_nobodys_to_end(made: Made):
     assert judge(replace(found, tags=()), {}).why == "unknown here"
 
 
+@pytest.mark.parametrize(("stops", "expected"), [(True, "kept"), (False, "stray")])
+def test_what_was_given_up_and_stands_still_may_hold_the_only_copy(made: Made, stops: bool, expected: str):
+    write(made, "a", [0], stops=stops)
+    run(made, 0)
+    made.end(0, "failed", kind="source_lost", given_up=True)
+    stopped = instance(made, "a", state="stopped")
+    assert verdict(made, stopped)[0] == "used", "its sweep has not ended"
+    made.commit(ev.SweepEnded("failed"))
+    assert verdict(made, stopped)[0] == expected
+
+
 @pytest.mark.parametrize(
     ("stops", "state", "ended", "expected"),
     [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
-from .measure import Figure
+from .measure import Figure, peak_memory
 
 BIG, SMALL, SLOTS = 100_000, 1_000, 100
 
@@ -111,18 +110,14 @@ def child(what: str, folder: str, tasks: int) -> dict[str, float]:
         from spawn_tui.engine.decide import decide
 
         decide(engine.sweep, engine.clock())
-        return {"seconds": time.perf_counter() - begun, "rss": _rss()}
+        return {"seconds": time.perf_counter() - begun, "rss": peak_memory()}
     begun = time.perf_counter()
     while not engine.finished:
         engine.step()
     seconds = time.perf_counter() - begun
     engine.finish()
     assert engine.sweep.counts["completed"] == tasks  # type: ignore[index]
-    return {"seconds": seconds, "rss": _rss()}
-
-
-def _rss() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": seconds, "rss": peak_memory()}
 
 
 def _child(what: str, root: Path, tasks: int) -> SimpleNamespace:

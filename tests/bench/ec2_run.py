@@ -14,14 +14,17 @@ from pathlib import Path
 
 from spawn_tui.engine.aws import pacing
 from spawn_tui.engine.run import run_engine
-from spawn_tui.engine.sources import ec2
+from spawn_tui.engine.sources import ec2, ec2_groups, ec2_looks, ec2_terminate
 
-WAITS = ("POLL", "QUICK", "QUICK_FOR", "UNSEEN", "BOOT", "LINGER", "AGAIN")
+WAITS = (
+    (ec2, "POLL"), (ec2, "QUICK"), (ec2, "QUICK_FOR"), (ec2_looks, "UNSEEN"), (ec2_looks, "BOOT"),
+    (ec2_terminate, "LINGER"), (ec2_groups, "AGAIN"),
+)  # fmt: skip
 
 
 def main(root: Path, times: float) -> None:
-    for name in WAITS:
-        setattr(ec2, name, getattr(ec2, name) / times)
+    for module, name in WAITS:
+        setattr(module, name, getattr(module, name) / times)
     if times > 1:
         pacing.USUAL = pacing.Pace(pacing.USUAL.rate * times, pacing.USUAL.burst)
         for operation, pace in pacing.PACES.items():

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from spawn_tui.engine import events as ev
+from spawn_tui.engine import source_state
 from spawn_tui.engine.control import events_of
-from spawn_tui.engine.decide import BUDGET_WARNING, decide, is_idle
-from spawn_tui.engine.observe import SawEnd, SawRunning, SourceBack, interpret
+from spawn_tui.engine.cost import blind, blind_lines, cost_words
+from spawn_tui.engine.decide import BLIND_AFTER, BUDGET_WARNING, decide, is_idle
+from spawn_tui.engine.observe import SawEnd, SawNothing, SawRunning, SawWithdrawn, SourceBack, interpret
 from spawn_tui.engine.plan.model import Plan, PlannedTask
 from spawn_tui.engine.snapshot import from_documents, to_documents
 from spawn_tui.engine.sweep import SweepStatus, TaskState
@@ -24,6 +26,12 @@ DOLLAR = 3600.0
 CLOUD = ev.SourceAdded("cloud", "ec2", 2)
 LOCAL = ev.SourceAdded("local", "local", 1)
 PRICED = ev.SourceAdded("server", "ssh", 1, (("cost_per_hour", "3600"),))
+
+
+@pytest.fixture(autouse=True)
+def by_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked here is when a mark is reached; the minute that EC2 charges at least has tests in `test_cost`."""
+    monkeypatch.setattr(source_state, "LEAST", dict[str, float]())
 
 
 def sweep(budget: float = 10.0, *sources: ev.SourceAdded, total: int = 6, **more: object) -> History:
@@ -94,6 +102,7 @@ def test_what_nobody_knows_the_price_of_is_not_counted() -> None:
     history.settle()
     history.add(ev.Running((ev.Started(0, 1), ev.Started(1, 1))))
     assert history.sweep.sources["cloud"].unpriced == 2
+    assert kinds(after(history, 1e6)) == ["budget_blind"] and history.sweep.cost(history.now) == 0.0
     assert after(history, 1e6) == [] and decide(history.sweep, history.now).wake_at is None
 
 
@@ -170,7 +179,7 @@ def test_more_money_and_resume_go_on_and_it_is_watched_again() -> None:
     assert kinds(history.settle()) == ["launching"]
     assert decide(history.sweep, history.now).wake_at == history.now + 6.0, "16 of 20, at a dollar a second"
     assert kinds(after(history, 6.0)) == ["budget_warned"]
-    assert kinds(after(history, 4.0)) == ["budget_spent"]
+    assert kinds(after(history, 4.0)) == ["budget_spent", "withdrawing"], "one has not begun yet"
 
 
 def test_a_budget_below_what_was_spent_is_spent_at_once() -> None:
@@ -194,6 +203,116 @@ def test_a_sweep_that_is_paused_already_stays_so_for_its_budget() -> None:
     history.add(ev.RequestTaken("r", "pause"))
     assert kinds(after(history, 5.0)) == ["budget_spent"]
     assert isinstance(asked(history, "resume"), ev.RequestRefused)
+
+
+# --- what it does not see ----------------------------------------------------------------------------------------
+
+
+def test_that_it_sees_nothing_of_some_is_told_once_their_price_had_time_to_come() -> None:
+    history = History(created(3, budget=5.0), ev.SourceAdded("cloud", "ec2", 3))
+    history.settle()
+    history.add(ev.Running((ev.Started(0, 1), ev.Started(1, 1), ev.Started(2, 1, rate=0.36))))
+    assert decide(history.sweep, history.now).wake_at == history.now + BLIND_AFTER
+    assert after(history, BLIND_AFTER - 0.001) == []
+    assert blind(history.sweep) == {"cloud": [0, 1]}
+    assert after(history, 0.001) == [ev.BudgetBlind("cloud", 2)]
+    words = "the price of what runs on cloud is unknown: the budget does not see 2 instances"
+    assert history.sweep.notes[-1][1] == words and blind_lines(history.sweep) == [words]
+    assert after(history, 500.0) == [], "told once"
+    types = ["c9.large", "c9.large", "t3.micro"]
+    assert blind_lines(history.sweep, lambda task: types[task]) == [
+        "the price of c9.large is unknown: the budget does not see 2 instances"
+    ]
+    assert cost_words(history.sweep, history.now).endswith(" of $5 budget, which does not see 2 instances")
+    history.add(ev.Ended((ev.End(0, 1, "completed", exit_code=0),)))
+    assert blind(history.sweep) == {"cloud": [1]}
+    asked(history, "budget", 900)
+    assert history.settle() == [ev.BudgetBlind("cloud", 1)], "who raises it is told anew"
+
+
+def test_a_price_that_comes_in_time_makes_it_see() -> None:
+    history = History(created(1, budget=5.0), CLOUD)
+    history.settle()
+    history.add(ev.Running((ev.Started(0, 1),)))
+    history.now += BLIND_AFTER - 1
+    history.add(*interpret(history.sweep, "cloud", [SawRunning(0, 1, "i-1", None, 0.36)], history.now))
+    assert blind(history.sweep) == {} and after(history, 10.0) == []
+
+
+def test_without_a_budget_or_a_cloud_nothing_is_unseen() -> None:
+    for history in (History(created(1), CLOUD), History(created(1, budget=5.0), LOCAL)):
+        history.settle()
+        history.add(ev.Running((ev.Started(0, 1),)))
+        assert after(history, 1e5) == [] and blind_lines(history.sweep) == []
+
+
+# --- taking back -------------------------------------------------------------------------------------------------
+
+
+def launched(*sources: ev.SourceAdded, total: int = 4) -> History:
+    history = History(created(total, budget=100.0), *(sources or (ev.SourceAdded("cloud", "ec2", 3),)))
+    history.settle()
+    return history
+
+
+def test_what_was_not_sent_yet_is_taken_back_when_the_money_is_spent() -> None:
+    history = launched()
+    history.add(ev.Running((ev.Started(0, 1, "i-1", None, DOLLAR),)))
+    events = after(history, 100.0)
+    assert events == [ev.BudgetSpent(100.0), ev.Withdrawing("cloud", (ev.Ref(1, 1), ev.Ref(2, 1)))]
+    assert after(history, 1.0) == [], "asked once"
+    history.add(*interpret(history.sweep, "cloud", [SawWithdrawn(1, 1)], history.now))
+    check_shape(history.sweep)
+    task = history.sweep.tasks[1]
+    assert task.state is TaskState.PENDING and history.sweep.cost(history.now) == pytest.approx(101.0)
+    assert (task.attempts[0].started_at, task.tries_before) == (None, 1), "it was no try"
+    assert task.attempts[0].message == "taken back before cloud sent it"
+    history.add(ev.Running((ev.Started(2, 1, "i-2", None, DOLLAR),)))
+    assert not history.sweep.sources["cloud"].asked, "that one was on its way"
+
+
+def test_a_pause_takes_back_as_well_and_resume_launches_anew() -> None:
+    history = launched()
+    history.add(ev.RequestTaken("r", "pause"))
+    refs = (ev.Ref(0, 1), ev.Ref(1, 1), ev.Ref(2, 1))
+    assert history.settle() == [ev.Withdrawing("cloud", refs)]
+    history.add(*interpret(history.sweep, "cloud", [SawWithdrawn(*ref) for ref in refs], history.now))
+    assert history.settle() == [] and is_idle(history.sweep)
+    history.add(ev.RequestTaken("r2", "resume"))
+    (launching,) = history.settle()
+    assert isinstance(launching, ev.Launching) and len(launching.attempts) == 3
+
+
+def test_a_refusal_of_the_launch_is_told_though_it_was_asked_back() -> None:
+    """Else a task that can never be launched would be launched without end."""
+    history = launched()
+    history.add(ev.RequestTaken("r", "pause"))
+    history.settle()
+    hopeless = SawNothing(0, 1, "there is no c9.large", final=True)
+    history.add(*interpret(history.sweep, "cloud", [hopeless], history.now))
+    assert history.sweep.tasks[0].state is TaskState.FAILED
+
+
+def test_a_source_that_is_away_is_asked_when_it_answers_and_by_the_next_engine_again() -> None:
+    history = launched()
+    history.add(ev.SourceUnreachable("cloud", "no route"), ev.RequestTaken("r", "pause"))
+    assert history.settle() == []
+    history.add(ev.SourceReachable("cloud"))
+    assert kinds(history.settle()) == ["withdrawing"]
+    history.add(ev.EngineStopped("told to"), ev.EngineStarted(2, "host", 7))
+    check_shape(history.sweep)
+    assert kinds(history.settle()) == ["withdrawing"], "nobody knows what the last engine's source did of it"
+
+
+def test_what_can_give_nothing_back_or_is_cancelled_is_not_asked() -> None:
+    history = launched(LOCAL, PRICED)
+    history.add(ev.RequestTaken("r", "pause"))
+    assert history.settle() == []
+    history = launched()
+    history.add(ev.RequestTaken("r", "pause"), ev.RequestTaken("c", "cancel", (0,)))
+    assert [
+        event.attempts for event in history.settle() if isinstance(event, ev.Withdrawing)
+    ] == [(ev.Ref(1, 1), ev.Ref(2, 1))]  # fmt: skip
 
 
 # --- another engine ----------------------------------------------------------------------------------------------

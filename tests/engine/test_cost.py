@@ -19,6 +19,7 @@ from spawn_tui.engine.cost import (
     source_cost,
     sweep_cost,
     task_cost,
+    when_spent,
 )
 from spawn_tui.engine.plan.model import Plan, PlannedTask
 from spawn_tui.engine.snapshot import from_documents, to_documents
@@ -110,10 +111,150 @@ def test_an_attempt_costs_its_rate_from_its_start_to_its_end() -> None:
     assert attempt_cost(attempt, history.now) == 0.0
     begin(history, 0, 0.68)
     assert attempt_cost(attempt, history.now + 1800) == pytest.approx(0.34)
-    assert attempt_cost(attempt, history.now - 5) == 0.0, "never less than nothing"
+    assert attempt_cost(attempt, history.now - 5) == pytest.approx(0.68 / 60), "never less than a minute"
     history.now += 3600
     end(history, 0)
     assert attempt_cost(attempt, history.now + 9e9) == pytest.approx(0.68)
+
+
+def test_the_first_minute_of_an_instance_costs_all_of_it_at_once() -> None:
+    history = sweep(4, EC2, SSH)
+    launch(history, "ec2-us-east-1", 0, 1, 2)
+    launch(history, "server1", 3)
+    begin(history, 0, 6.0)
+    begin(history, 1, 6.0)
+    begin(history, 2, 60.0, history.now - 30)
+    assert sweep_cost(history.sweep, history.now) == Amount(pytest.approx(0.1 + 0.1 + 1.0))
+    assert sweep_cost(history.sweep, history.now + 30) == Amount(pytest.approx(1.2))
+    assert sweep_cost(history.sweep, history.now + 60) == Amount(pytest.approx(0.2 + 1.5))
+    begin(history, 3)
+    history.now += 6
+    end(history, 0)
+    end(history, 3)
+    own = 0.5 * 6 / 3600
+    assert sweep_cost(history.sweep, history.now) == Amount(pytest.approx(0.1 + 0.1 + 1.0 + own)), (
+        "no minute ends with another"
+    )
+    assert task_cost(history.sweep, history.sweep.tasks[0], history.now) == Amount(pytest.approx(0.1))
+    assert history.sweep.tasks[3].attempts[0].cost == pytest.approx(0.5 * 6 / 3600), (
+        "a machine of one's own: by the second"
+    )
+    assert sweep_cost(history.sweep, history.now + 114) == Amount(pytest.approx(0.1 + 0.2 + 2.5, abs=1e-3))
+
+
+def test_what_is_kept_for_the_first_minute_is_forgotten_after_it() -> None:
+    history = sweep(500)
+    launch(history, "ec2-us-east-1", *range(500))
+    for task in range(500):
+        history.now += 10
+        begin(history, task, 1.0)
+        assert len(history.sweep.sources["ec2-us-east-1"].young) <= 7
+
+
+def test_a_clock_that_is_ahead_makes_nothing_cheaper() -> None:
+    history = sweep(2, SSH)
+    launch(history, "server1", 0, 1)
+    begin(history, 0, 3600.0)
+    history.now += 10
+    begin(history, 1, 3600.0, history.now + 4)
+    assert sweep_cost(history.sweep, history.now) == Amount(pytest.approx(10.0))
+
+
+def test_an_end_that_is_seen_late_takes_nothing_back() -> None:
+    history = sweep(1)
+    launch(history, "ec2-us-east-1", 0)
+    begin(history, 0, 3600.0)
+    history.now += 300
+    end(history, 0, at=history.now - 20)
+    assert sweep_cost(history.sweep, history.now) == Amount(pytest.approx(300.0))
+
+
+@pytest.mark.parametrize(
+    "silence",
+    [
+        (ev.EngineStopped("told to"), ev.EngineStarted(2, "host", 7), ev.SourceReachable("ec2-us-east-1")),
+        (ev.SourceUnreachable("ec2-us-east-1", "no route"), ev.SourceReachable("ec2-us-east-1")),
+    ],
+    ids=["no engine", "away"],
+)
+def test_what_ended_while_nobody_listened_has_cost_what_it_has(silence: tuple[ev.Event, ...]) -> None:
+    history = sweep(1)
+    launch(history, "ec2-us-east-1", 0)
+    begin(history, 0, 3600.0)
+    history.now += 300
+    history.add(*silence[:-1])
+    history.now += 36_000
+    history.add(silence[-1])
+    end(history, 0, at=T0 + 400)
+    assert sweep_cost(history.sweep, history.now) == Amount(pytest.approx(400.0))
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_while_somebody_listens_the_cost_never_goes_down(data: st.DataObject) -> None:
+    total = data.draw(st.integers(1, 5))
+    history = sweep(total, EC2, SSH, retry_max=9)
+    last = 0.0
+    for _ in range(data.draw(st.integers(1, 40))):
+        for later in data.draw(st.lists(st.sampled_from((0.0, 0.001, 0.5, 20.0, 70.0)), max_size=3)):
+            history.now = round(history.now + later, 3)
+            cost = sweep_cost(history.sweep, history.now).usd
+            assert cost >= last - 1e-6
+            last = cost
+        task = data.draw(st.sampled_from(history.sweep.tasks))
+        attempt = task.attempts[-1] if task.attempts else None
+        what = data.draw(st.sampled_from(("launch", "begin", "begin", "end", "lost")))
+        ago = data.draw(st.sampled_from((None, 0.0, 0.5, 50.0, 5000.0, -3.0)))
+        if what == "launch" and task.index in history.sweep.ready:
+            launch(history, data.draw(st.sampled_from(("ec2-us-east-1", "server1"))), task.index)
+        elif what == "begin" and task.state in ACTIVE:
+            begin(history, task.index, data.draw(RATES), None if ago is None else history.now - ago)
+        elif what in ("end", "lost") and task.state in ACTIVE and attempt is not None:
+            ended_at = None if ago is None else history.now - ago
+            started_at = data.draw(st.sampled_from((None, history.now - 7000.0, history.now - 0.25)))
+            rate = data.draw(RATES)
+            state: ev.EndState = data.draw(st.sampled_from(("completed", "failed")))
+            kind: ev.FailureKind | None = "exit" if state == "failed" else None
+            history.add(
+                ev.Ended(
+                    (
+                        ev.End(
+                            task.index,
+                            attempt.number,
+                            state,
+                            kind,
+                            None,
+                            None,
+                            "",
+                            started_at,
+                            ended_at,
+                            rate=rate,
+                        ),
+                    )
+                )
+            )
+            if history.sweep.retry_due:
+                history.add(ev.Requeued((ev.Delay(next(iter(history.sweep.retry_due)), history.now),)))
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.0, 200.0), st.sampled_from((0.36, 36.0, 3600.0))), max_size=6),
+    st.floats(0.0, 500.0),
+)
+@settings(max_examples=150, deadline=None)
+def test_when_a_sum_will_be_spent_is_when_it_is(starts: list[tuple[float, float]], usd: float) -> None:
+    history = sweep(max(1, len(starts)))
+    launch(history, "ec2-us-east-1", *range(max(1, len(starts))))
+    for task, (ago, rate) in enumerate(starts):
+        begin(history, task, rate, history.now - ago)
+    at = when_spent(history.sweep, usd, history.now)
+    if at is None:
+        assert not starts
+    elif at > history.now:
+        assert history.sweep.cost(at) == pytest.approx(usd, abs=1e-2)
+        assert history.sweep.cost(at - 0.01) <= usd + 1e-5
+    else:
+        assert history.sweep.cost(history.now) >= usd - 1e-5
 
 
 def test_a_sum_over_fifty_thousand_attempts_has_lost_no_cent() -> None:

@@ -119,9 +119,9 @@ def test_what_an_attempt_costs_comes_with_its_beginning_or_with_its_end() -> Non
     history.settle()
     seen(history, SawRunning(0, 1, "i-1", 990.0, 0.68))
     assert history.sweep.tasks[0].attempts[0].rate == 0.68
-    seen(history, SawEnd(1, 1, exit_code=0, started_at=990.0, ended_at=1000.0, rate=0.36))
+    seen(history, SawEnd(1, 1, exit_code=0, started_at=900.0, ended_at=1000.0, rate=0.36))
     assert history.sweep.tasks[1].attempts[0].rate == 0.36
-    assert history.sweep.sources["s"].spent == pytest.approx(0.001)
+    assert history.sweep.sources["s"].spent == pytest.approx(0.01)
     assert history.sweep.sources["s"].rate == 0.68
 
 

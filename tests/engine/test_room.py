@@ -106,6 +106,9 @@ def test_after_a_while_it_is_asked_for_twice_as_much() -> None:
     assert isinstance(all_of_it, ev.SourceRoom) and all_of_it.room == 0, "twice that is more than its slots"
     assert isinstance(launching, ev.Launching) and len(launching.attempts) == 2
     assert (east.room, east.load) == (0, 8)
+    assert all_of_it.reason == east.room_reason == "", "why there was none is over with it"
+    history.add(ev.SourceRoom("east", 0, "as an earlier version journalled it"))
+    assert east.room_reason == ""
 
 
 def test_if_it_is_still_full_it_rests_again() -> None:

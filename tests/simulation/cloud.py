@@ -8,9 +8,6 @@ from spawn_tui.engine.events import FailureKind, Ref
 
 from .host import Host
 
-DOLLAR = 3600.0
-"""USD per hour: a dollar a second."""
-
 
 class Cloud(Host):
     """A `Host` with room for so many attempts at a time, which others take and give back. It never loses a file."""
@@ -18,8 +15,8 @@ class Cloud(Host):
     def __init__(self, name: str, rng: Random, *, slow: float, length: float) -> None:
         super().__init__(name, rng, slow=slow, length=length)
         self.room = rng.randint(0, 6)
-        self.rate = rng.choice((None, 0.0, DOLLAR / 10, DOLLAR))
-        """USD per hour of one attempt; None: nobody can say."""
+        self.rate = rng.choice((None, 0.0, 6.0, 60.0))
+        """USD per hour of one attempt, of which the first minute is charged whole; None: nobody can say."""
         self._coming: set[str] = set()
 
     @property

@@ -170,6 +170,7 @@ def check_ready(sweep: Sweep) -> None:
 def check_money(sweep: Sweep) -> None:
     """The sums that are kept equal those over the attempts."""
     rate, starts, spent = (dict.fromkeys(sweep.sources, 0.0) for _ in range(3))
+    running: list[tuple[float, float, float]] = []
     unpriced = dict.fromkeys(sweep.sources, 0)
     for task in sweep.tasks:
         for attempt in task.attempts:
@@ -181,8 +182,13 @@ def check_money(sweep: Sweep) -> None:
             elif attempt.ended_at is None:
                 rate[name] += attempt.rate
                 starts[name] += attempt.rate * begun
+                running.append((begun, attempt.rate, sweep.sources[name].least_seconds))
             else:
-                spent[name] += attempt.rate * max(0.0, attempt.ended_at - begun) / 3600
+                # What was counted while an end was not seen yet is not taken back.
+                seconds = max(sweep.sources[name].least_seconds, attempt.ended_at - begun)
+                cost = attempt.cost or 0.0
+                demand(cost >= attempt.rate * seconds / 3600 - 1e-9, "it has cost more", task, attempt)
+                spent[name] += cost
     for name, source in sweep.sources.items():
         demand(
             isclose(source.rate, rate[name], abs_tol=1e-6),
@@ -198,7 +204,8 @@ def check_money(sweep: Sweep) -> None:
         kept = source.unpriced
         demand(kept == unpriced[name], "attempts without a price are not the sum", name, kept, unpriced[name])
     for now in (sweep.updated_at, sweep.updated_at + 1000.0):
-        cost = sum(spent[name] + max(0.0, now * rate[name] - starts[name]) / 3600 for name in sweep.sources)
+        cost = sum(spent.values())
+        cost += sum(usd * max(least, now - begun) / 3600 for begun, usd, least in running)
         demand(
             isclose(sweep.cost(now), cost, rel_tol=1e-6, abs_tol=1e-3), "the cost is not the sum", now, cost
         )
@@ -429,8 +436,15 @@ class Witness:
                 demand(event.limit > 0 and event.batch in source.batches, "a limit of nothing", event)
             case ev.Withdrawing():
                 source = sweep.sources[event.source]
+                if source.takes_back:
+                    demand(sweep.paused, "taken back though it shall be launched", event)
+                    for ref in event.attempts:
+                        demand(sweep.tasks[ref.task].state is L, "taken back though it runs", ref)
+                    return
                 demand(not sweep.paused, "withdrawn while paused")
-                idle = [s for s in sweep.sources.values() if s.free and not s.queue]
+                # Nothing is taken back for one that is degraded: work that it alone suits does not count.
+                free = [s for s in sweep.sources.values() if s.free and not s.queue]
+                idle = [s for s in free if s.level != "degraded"]
                 for _, queue in sweep.ready.groups():
                     needs = sweep.needs_of(queue.first(1)[0])
                     other = any(s.suits(needs) for s in idle)

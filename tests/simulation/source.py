@@ -140,7 +140,7 @@ class SimSource:
             self._cluster.limit(batch, count)
 
     def withdraw(self, attempts: Sequence[Ref]) -> None:
-        assert self._cluster is not None, f"{self.name} has no queue to withdraw from"
+        assert self._cluster or self._cloud, f"{self.name} has no queue to withdraw from"
         for ref in attempts:
             self._hands.cross("withdraw")
             assert ref in self._given, f"{self.name} was asked to give back {ref}, which it was never given"
@@ -152,12 +152,13 @@ class SimSource:
                 self._withdraw(known)
 
     def _withdraw(self, known: _Known) -> None:
-        cluster = self._cluster
-        assert cluster is not None
+        if self._cluster is None:
+            self._host.revoke(known.job.token, known.job.ref)
+            return
         if self._rng.random() < self._temper.loses:
             return  # it is tried again at the next look
         if self._host.revoke(known.job.token, known.job.ref):
-            cluster.unqueue(known.job.token)
+            self._cluster.unqueue(known.job.token)
 
     def collect(self, jobs: Sequence[Job], *, failed: frozenset[Ref]) -> None:
         for job in jobs:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from ...engine.sources.registry import CLUSTERS, KINDS
 from ...engine.sweep import Attempt
 from ...engine.viewer import Viewer
 from ...state.disk import DIR_MODE
+from .. import format as fmt
 from .find import find_sweep, readable
 from .logs import find_task
 from .output import UserError, data, say
@@ -118,10 +121,18 @@ def _to_host(viewer: Viewer, index: int, attempt: Attempt, source: SourceState, 
     return Login((*argv, "--", options["host"], *wish.command), tuple(notes))
 
 
+def _ends(viewer: Viewer, index: int, end: float) -> str:
+    left = end - time.time()
+    more = f"more time: spawn-tui extend {viewer.sweep.id} {index + 1} 1h"
+    if left <= 0:
+        return f"its time to live is over: it may end at any moment; {more}"
+    return f"its time to live is over in {fmt.duration(left)}, and it ends with all who are logged in; {more}"
+
+
 def _to_instance(viewer: Viewer, index: int, attempt: Attempt, source: SourceState, wish: Wish) -> Login:
     from ...engine.aws.errors import AwsError
     from ...engine.aws.launches import LaunchDamaged
-    from ...engine.aws.lookout import Clouds, Place, Written
+    from ...engine.aws.lookout import Clouds, Place, Written, ends_at
     from ...engine.aws.reach import CannotReach, login_to
     from ...engine.events import Ref
 
@@ -140,10 +151,12 @@ def _to_instance(viewer: Viewer, index: int, attempt: Attempt, source: SourceSta
             )
         known_hosts = viewer.root / "ec2" / "known_hosts"
         known_hosts.parent.mkdir(mode=DIR_MODE, exist_ok=True)
-        return login_to(
+        login = login_to(
             found[0], place.region, clouds.of(place.profile), wish,
             ssh_key=options.get("ssh_key", ""), known_hosts=known_hosts, home=Path.home(),
         )  # fmt: skip
+        end = ends_at(found[0], viewer.plan.tasks[index].launch, place)
+        return login if end is None else replace(login, notes=(*login.notes, _ends(viewer, index, end)))
     except CannotReach as error:
         raise UserError(f"{name}: {error}", status=1) from None
     except (AwsError, LaunchDamaged) as error:

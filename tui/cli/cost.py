@@ -9,6 +9,8 @@ import click
 
 from ...engine.cost import (
     Amount,
+    blind,
+    blind_lines,
     budget_money,
     burn_rate,
     costs,
@@ -68,13 +70,15 @@ def cost(root: Path, as_json: bool) -> int:
         )
         priced = source.kind in PRICED or source.price is not None or spent.usd
         data(f"{source.name}: {in_words(spent) if priced else 'no price'}{lacking}")
-    for line in cost_lines(sweep, now) or [f"{sweep.id}: {in_words(sweep_cost(sweep, now))}"]:
+    for line in cost_lines(sweep, now, viewer.plan) or [f"{sweep.id}: {in_words(sweep_cost(sweep, now))}"]:
         data(line)
     return 0
 
 
-def cost_lines(sweep: Sweep, now: float) -> list[str]:
-    """Current, projected and budget of a sweep, each in a line; nothing for one that costs nothing."""
+def cost_lines(sweep: Sweep, now: float, plan: Plan) -> list[str]:
+    """Current, projected and budget of a sweep, each in a line, and what the budget does not see; nothing for one that
+    costs nothing.
+    """
     if not costs(sweep) and not sweep.budget:
         return []
     until = now if sweep.ended_at is None else sweep.ended_at
@@ -85,11 +89,20 @@ def cost_lines(sweep: Sweep, now: float) -> list[str]:
     if sweep.budget:
         share = f", {100 * current.usd / sweep.budget:.0f} % of it spent" if not current.unknown else ""
         lines.append(f"budget     {budget_money(sweep.budget)}{share}")
+    lines += [f"warning    {text}" for text in blind_lines(sweep, lambda task: _type(plan, task))]
     return lines
 
 
+def _type(plan: Plan, task: int) -> str:
+    """What its instance was asked to be; empty where its task does not say it."""
+    asked = plan.tasks[task].launch.get("instance_type")
+    return asked if isinstance(asked, str) else ""
+
+
 def cost_document(sweep: Sweep, now: float) -> dict[str, object]:
-    """The same for programs, in USD; null is unknown, or for a budget none. `partly_unknown`: of these figures."""
+    """The same for programs, in USD; null is unknown, or for a budget none. `partly_unknown`: of these figures;
+    `unpriced`: instances that run at a price nobody knows.
+    """
     until = now if sweep.ended_at is None else sweep.ended_at
     current, ahead, rate = sweep_cost(sweep, until), projected(sweep, until), burn_rate(sweep)
     return {
@@ -97,6 +110,7 @@ def cost_document(sweep: Sweep, now: float) -> dict[str, object]:
         "projected": None if ahead is None or ahead.unknown else ahead.usd,
         "per_hour": None if rate.unknown else rate.usd,
         "budget": sweep.budget or None,
+        "unpriced": sum(map(len, blind(sweep).values())),
     }
 
 

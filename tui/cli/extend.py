@@ -151,13 +151,12 @@ def _moves(
     viewer: Viewer, sightings: Sequence[Sighting], more: float, target: float | None
 ) -> tuple[list[_Move], list[Sighting]]:
     """What is to be moved where, and what has no end that could be moved."""
-    from ...engine.aws.lookout import asked_for, deadline
+    from ...engine.aws.lookout import ends_at
 
     moves: list[_Move] = []
     endless: list[Sighting] = []
     for seen in sightings:
-        spec = asked_for(viewer.plan.tasks[seen.ref.task].launch, seen.place)
-        before = deadline(seen.instance, spec.ttl if spec is not None else None)
+        before = ends_at(seen.instance, viewer.plan.tasks[seen.ref.task].launch, seen.place)
         if target is not None:
             moves.append(_Move(seen, before, float(round(target))))
         elif before is None:

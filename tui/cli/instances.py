@@ -88,10 +88,9 @@ def _look(viewer: Viewer, sources: set[str]) -> Seen:
 
 
 def _row(viewer: Viewer, name: str, sighting: Sighting) -> list[str]:
-    from ...engine.aws.lookout import asked_for, deadline
+    from ...engine.aws.lookout import ends_at
 
     instance, now = sighting.instance, time.time()
-    spec = asked_for(viewer.plan.tasks[sighting.ref.task].launch, sighting.place)
-    end = deadline(instance, spec.ttl if spec is not None else None)
+    end = ends_at(instance, viewer.plan.tasks[sighting.ref.task].launch, sighting.place)
     left = "none" if end is None else fmt.duration(end - now) if end > now else "over"
     return [name, instance.id, instance.state, fmt.duration(now - instance.launched_at), left]

@@ -39,6 +39,8 @@ class _Found:
     instance: Instance
     judged: Judged
     cost: float | None = None
+    disk: float | None = None
+    """Of one that stands still: about what its disks cost in USD a month, None where nobody knows."""
 
     @property
     def sweep(self) -> str:
@@ -61,7 +63,9 @@ class _Search:
 @click.option("--profile", default="", metavar="NAME", help="Profile of ~/.aws/config.")
 @click.option("--foreign", is_flag=True, help="Also end those of sweeps that are not known here.")
 @click.option(
-    "--stopped", is_flag=True, help="Also end those that were stopped as their task asked (on_complete)."
+    "--stopped",
+    is_flag=True,
+    help="Then ask, apart, about those that are kept: stopped as their task asked (on_complete).",
 )
 @click.option("--dry-run", is_flag=True, help="Show them; end nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per instance and line.")
@@ -83,7 +87,8 @@ def reap(
     spawn-tui reap --all-regions            look everywhere; asks before it ends anything
 
     Never touched is what belongs to a sweep that an engine runs, or to a task that may be running. Instances of sweeps
-    that are not known here, for they were launched by somebody else or from another machine, are shown apart.
+    that are not known here, for they were launched by somebody else or from another machine, are shown apart. So are
+    those that are kept: their task asked to have them stopped, and their disks cost money until they are terminated.
 
     Exit status: 0 none is left, or --dry-run; 1 some are left, or a region could not be asked.
     """
@@ -93,27 +98,40 @@ def reap(
     known = _known_sweeps()
     where = _places(known.values(), regions, all_regions, profile, clouds)
     search = _search(where, known, clouds)
-    wanted: set[Verdict] = {"stray"}
-    wanted |= {"foreign"} if foreign else set()
-    wanted |= {"kept"} if stopped else set()
-    ended = [each for each in search.found if each.judged.verdict in wanted]
-    others = [each for each in search.found if each.judged.verdict not in (*wanted, "used")]
-    ended, others = _priced(ended, clouds), _priced(others, clouds)
+    wanted: set[Verdict] = {"stray", "foreign"} if foreign else {"stray"}
+    priced = _priced([each for each in search.found if each.judged.verdict != "used"], clouds)
+    ended = [each for each in priced if each.judged.verdict in wanted]
+    kept = _with_disks([each for each in priced if each.judged.verdict == "kept"], clouds)
+    others = [each for each in priced if each.judged.verdict not in (*wanted, "kept")]
     if as_json:
-        for each in (*ended, *others):
+        for each in (*ended, *others, *kept):
             data_json(_document(each))
     else:
-        _print(ended, others, len(where))
+        _print(ended, others, kept, len(where))
     used = sum(each.judged.verdict == "used" for each in search.found)
     if used:
         say(f"{fmt.plural(used, 'instance')} in use, or perhaps in use, left alone")
-    if dry_run or not ended:
+    if dry_run:
         return SOME_FAILED if search.silent else 0
-    if not ask(f"Terminate {fmt.plural(len(ended), 'instance')}? Their disks go with them.", assume_yes=yes):
-        say("nothing was terminated")
-        return SOME_FAILED
-    left = _end(_still(ended, wanted), clouds, as_json=as_json)
-    return SOME_FAILED if left or search.silent else 0
+    all_gone = _ask_and_end(ended, wanted, "Their disks go with them.", clouds, as_json=as_json, yes=yes)
+    if stopped:
+        what = "They were kept on purpose; their disks, and all that is on them, go with them."
+        all_gone = _ask_and_end(kept, {"kept"}, what, clouds, as_json=as_json, yes=yes) and all_gone
+    return SOME_FAILED if search.silent or not all_gone else 0
+
+
+def _ask_and_end(
+    found: Sequence[_Found], verdicts: set[Verdict], what: str, clouds: Clouds, *, as_json: bool, yes: bool
+) -> bool:
+    """Whether none of these is left."""
+    if not found:
+        return True
+    kept = " that is kept" if len(found) == 1 else " that are kept"
+    kept = kept if verdicts == {"kept"} else ""
+    if not ask(f"Terminate {fmt.plural(len(found), 'instance')}{kept}? {what}", assume_yes=yes):
+        say(f"none of the {len(found)}{kept} was terminated" if kept else "nothing was terminated")
+        return False
+    return _end(_still(found, verdicts), clouds, as_json=as_json) == 0
 
 
 # --- what is known here --------------------------------------------------------------------------------------
@@ -229,29 +247,64 @@ def _priced(found: Sequence[_Found], clouds: Clouds) -> list[_Found]:
     return out
 
 
+def _with_disks(found: Sequence[_Found], clouds: Clouds) -> list[_Found]:
+    """With about what the disks of each cost; who may not ask after them does not know it."""
+    from ...engine.aws.disks import disks, monthly
+    from ...engine.aws.errors import AwsError
+
+    by_place: dict[tuple[str, str], list[_Found]] = {}
+    for each in found:
+        by_place.setdefault((each.place.profile, each.place.region), []).append(each)
+    out: list[_Found] = []
+    for (profile, region), group in by_place.items():
+        try:
+            known = disks((id for each in group for id in each.instance.volumes), region, clouds.of(profile))
+        except AwsError as error:
+            say(f"{region}: nobody says how large the disks of what is kept are: {error}")
+            known = {}
+        out += [replace(each, disk=monthly(each.instance.volumes, known)) for each in group]
+    return out
+
+
 def _document(each: _Found) -> dict[str, object]:
     instance = each.instance
     return {
         "instance_id": instance.id, "type": instance.type, "region": each.place.region, "state": instance.state,
         "launched_at": iso(instance.launched_at), "cost": each.cost, "sweep_id": each.sweep,
         "verdict": each.judged.verdict, "why": each.judged.why,
+        "disk_per_month": each.disk,
     }  # fmt: skip
 
 
-def _print(ended: Sequence[_Found], others: Sequence[_Found], regions: int) -> None:
+def _print(ended: Sequence[_Found], foreign: Sequence[_Found], kept: Sequence[_Found], regions: int) -> None:
     if ended:
         _table(ended)
     else:
         say(f"no instance without a sweep in {fmt.plural(regions, 'region')}")
-    foreign = [each for each in others if each.judged.verdict == "foreign"]
-    kept = [each for each in others if each.judged.verdict == "kept"]
-    for some, what in (
-        (foreign, "of sweeps that are not known here; --foreign ends them as well"),
-        (kept, "stopped, as their tasks asked; --stopped ends them as well"),
-    ):
-        if some:
-            say(f"\n{fmt.plural(len(some), 'instance')} {what}:")
-            _table(some)
+    if foreign:
+        say(
+            f"\n{fmt.plural(len(foreign), 'instance')} of sweeps that are not known here; --foreign ends them as well:"
+        )
+        _table(foreign)
+    if kept:
+        say(
+            f"\n{fmt.plural(len(kept), 'instance')} kept: stopped, as their tasks asked; --stopped asks about them:"
+        )
+        _table_of_kept(kept)
+
+
+def _table_of_kept(found: Sequence[_Found]) -> None:
+    """What they run on costs nothing while they stand still; their disks do."""
+    from ...engine.cost import money
+
+    rows = [
+        [
+            each.instance.id, each.instance.type, each.place.region, each.instance.state,
+            _UNKNOWN if each.disk is None else f"disk costs ~{money(each.disk)}/month", each.sweep or _UNKNOWN,
+        ]
+        for each in found
+    ]  # fmt: skip
+    print_table(["instance", "type", "region", "state", "kept", "sweep"], rows)
 
 
 def _table(found: Sequence[_Found]) -> None:

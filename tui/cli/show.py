@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from ...engine.ids import task_name
+from ...engine.redact import redacted
 from ...engine.snapshot import SnapshotError
 from ...engine.summary import counts, eta, summary
 from ...engine.sweep import FINAL, Sweep, SweepStatus, TaskState
@@ -29,6 +30,8 @@ from .instances import instance_documents, print_instances
 from .output import data, data_json, say
 from .table import print_table
 
+_MOST_LEFT = 5
+"""Attempts with incomplete files that are named."""
 _MOST_REASONS = 1_000
 _CHECK = {SweepStatus.COMPLETED: 0, SweepStatus.FAILED: 1, SweepStatus.CANCELLED: 1}
 
@@ -82,15 +85,25 @@ def _print_status(viewer: Viewer, state: SweepStatus) -> None:
         left = eta(sweep, sweep.updated_at)
         if left is not None and holder is not None:
             data(f"  left       about {format_duration(round(left))}")
-    for line in cost_lines(sweep, time.time()):
+    for line in cost_lines(sweep, time.time(), viewer.plan):
         data(f"  {line}")
     _print_sources(sweep, idle=lost or state in FINAL)
     data(f"  directory  {viewer.root}")
+    _print_left_behind(sweep)
     print_instances(viewer)
     if sweep.failures:
         say(f"  what failed: spawn-tui errors {sweep.id}")
     if state is SweepStatus.INTERRUPTED:
         say(f"  no engine runs; go on with: spawn-tui resume {sweep.id}")
+
+
+def _print_left_behind(sweep: Sweep) -> None:
+    """Whose files are not all at home, the first few by name."""
+    left = list(sweep.left_behind.items())
+    for (task, number), problem in left[:_MOST_LEFT]:
+        data(f"  files      {task_name(task)}, attempt {number}: {fmt.clean(problem)}")
+    if len(left) > _MOST_LEFT:
+        data(f"  files      {len(left) - _MOST_LEFT} more are incomplete (--json has all of them)")
 
 
 def _print_sources(sweep: Sweep, *, idle: bool) -> None:
@@ -201,11 +214,12 @@ def errors(root: Path, as_json: bool) -> int:
     for index in sorted(viewer.sweep.failures):
         task = viewer.sweep.tasks[index]
         attempt = task.attempts[-1]
+        message = redacted(attempt.message)  # a program may say anything of itself
         if as_json:
             data_json({
                 "task": task_name(index), "label": viewer.plan.tasks[index].label, "attempt": attempt.number,
                 "source": attempt.source, "kind": attempt.kind, "exit_code": attempt.exit_code,
-                "signal": attempt.signal, "message": attempt.message, "ended_at": iso(attempt.ended_at),
+                "signal": attempt.signal, "message": message, "ended_at": iso(attempt.ended_at),
                 "directory": str(viewer.attempt_dir(index)),
             })  # fmt: skip
         code = "" if attempt.exit_code is None else str(attempt.exit_code)
@@ -216,15 +230,15 @@ def errors(root: Path, as_json: bool) -> int:
                 attempt.kind or "",
                 code,
                 str(attempt.number),
-                attempt.message,
+                message,
             ]
         )
-    launches = LaunchFailures(viewer.sweep).latest(_MOST_REASONS)
+    launches = LaunchFailures(viewer.sweep, instances=True).latest(_MOST_REASONS)
     if as_json:
         for group in launches:
             data_json({
-                "source": group.source, "kind": "launch_failed", "tasks": len(group.tasks),
-                "last_task": task_name(group.task), "message": group.message, "last_at": iso(group.at),
+                "source": group.source, "kind": group.kind, "tasks": len(group.tasks),
+                "last_task": task_name(group.task), "message": redacted(group.message), "last_at": iso(group.at),
             })  # fmt: skip
         return 0
     if not rows:
@@ -236,8 +250,9 @@ def errors(root: Path, as_json: bool) -> int:
         say(f"  a task's output: spawn-tui logs {viewer.sweep.id} {rows[-1][0]} --stderr")
     # Not in a table: the remedy stands at the end of a reason, and must not be cut.
     for group in launches:
-        data(f"{fmt.clean(group.source)}: launch failed for {fmt.plural(len(group.tasks), 'task')}: "
-             f"{fmt.clean(group.message) or 'no reason is known'}")  # fmt: skip
+        what = "launch failed" if group.kind == "launch_failed" else "instance lost"
+        data(f"{fmt.clean(group.source)}: {what} for {fmt.plural(len(group.tasks), 'task')}: "
+             f"{fmt.clean(redacted(group.message)) or 'no reason is known'}")  # fmt: skip
     for source in viewer.sweep.sources.values():
         row = source_row(source)
         if row.health in ("unreachable", "disabled", "probing"):

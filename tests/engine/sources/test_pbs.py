@@ -379,6 +379,29 @@ def test_the_server_goes_away_and_comes_back(new_pbs, new_place):
     assert len(place.lines()) == 4
 
 
+def test_what_runs_is_told_again_after_a_refusal(new_pbs, new_place):
+    """The other word was heard alone: the sweep holds all that runs there for unknown."""
+    pbs = new_pbs()
+    place = new_place(pbs)
+    gate = place.context.project / "gate"
+    jobs = place.jobs(2, f"until [ -e {gate} ]; do sleep 0.02; done")
+    place.launch(jobs)
+    place.runs(*jobs)
+    place.source.scheduler.options["extra"] = "-Q"
+    place.launch(place.jobs(1, "true", batch="b2"))
+    place.told(SourceRefused)
+    place.news.clear()
+    place.runs(*jobs)
+    pbs.server_down()
+    place.told(SourceAway)
+    pbs.server_up()
+    place.news.clear()
+    place.runs(*jobs)
+    gate.touch()
+    for job in jobs:
+        assert place.end(job).exit_code == 0
+
+
 def test_a_server_that_is_away_at_launch_sends_the_tasks_back(new_pbs, new_place):
     pbs = new_pbs()
     pbs.server_down()

@@ -156,6 +156,14 @@ def test_when_the_queue_has_let_go(state: QueueState | None, began: bool, gone: 
     assert one.gone is gone
 
 
+def test_of_what_runs_is_looked_at_until_that_is_told():
+    one = live(running=True, claimed=True)
+    one.state = RUNNING
+    assert one.wants_look
+    one.told = True
+    assert not one.wants_look
+
+
 def test_clearing_up_has_a_limit():
     one = live(running=True)
     one.state = QueueState("ending", "CG")

@@ -24,6 +24,7 @@ from spawn_tui.engine.observe import (
 from spawn_tui.engine.remote.host import Answer, Host, HostAway, HostRefused, LocalHost
 from spawn_tui.engine.remote.ssh_host import SshHost, SshTarget
 from spawn_tui.engine.sources import ssh as ssh_source
+from spawn_tui.engine.sources import threaded
 from spawn_tui.engine.sources.base import Job, SourceContext
 from spawn_tui.engine.sources.registry import SourceSpec
 from spawn_tui.engine.sources.ssh import SshSource
@@ -274,6 +275,35 @@ def test_a_refusal_is_told_with_its_words(place: Place) -> None:
     assert isinstance(place.host, Wire)
     place.host.refuse = "the host key of far is unknown; run: ssh far"
     wait_until(lambda: place.saw(SourceRefused), "the refusal")
+
+
+def test_what_runs_is_told_again_after_a_refusal(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it lasted nobody could say so: the sweep holds it for unknown until it hears that it runs."""
+    monkeypatch.setattr(threaded, "REFUSED_PAUSE", 0.05)
+    assert isinstance(place.host, Wire)
+    place.launch(job := place.shell("exec sleep 300"))
+    place.runs(job)
+    place.host.refuse = "the host key of far has changed"
+    wait_until(lambda: place.saw(SourceRefused), "the refusal")
+    place.host.refuse = ""
+    place.news.clear()
+    place.runs(job)
+    wait_until(lambda: place.saw(SourceBack), "the source to come back")
+    assert sum(isinstance(seen, SawRunning) for seen in place.poll()) == 1
+    place.source.cancel([job.ref], force=True)
+    assert place.end(job).stopped
+
+
+def test_the_next_engine_hears_what_runs(place: Place) -> None:
+    """Its predecessor may have journalled it as unknown."""
+    place.launch(job := place.shell("exec sleep 300"))
+    place.runs(job)
+    place.news.clear()
+    place.successor()
+    place.source.adopt([job], running=frozenset({job.ref}), cancelling=frozenset())
+    place.runs(job)
+    place.source.cancel([job.ref], force=True)
+    assert place.end(job).stopped
 
 
 def test_the_next_engine_adopts_what_runs_and_what_ended(anywhere: Place) -> None:

@@ -1,0 +1,113 @@
+"""The first half of `collect`: what tasks wrote elsewhere comes home."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ...engine.viewer import Viewer
+from ...state.lock import EngineLock, LockHeld
+from .. import format as fmt
+from .collect_progress import Note, progress
+from .output import SOME_FAILED, UserError, data, data_json, say
+
+if TYPE_CHECKING:
+    from ...engine.collect.bring import Collected
+    from ...engine.collect.gather import FarSource
+
+_EVERY = 0.2
+"""Seconds between two looks at the progress."""
+
+
+def bring_home(viewer: Viewer, sources: Sequence[FarSource], as_json: bool) -> bool:
+    """Whether all that these sources hold is home then. Raises `UserError` if another `collect` is at it."""
+    # Two at a time would fetch everything twice.
+    lock = EngineLock(viewer.root / "collect.lock")
+    try:
+        lock.acquire()
+    except LockHeld as held:
+        raise UserError(
+            f"{viewer.sweep.id} is being collected already, by {held.holder.describe()}", status=SOME_FAILED
+        ) from None
+    try:
+        return _bring(viewer, sources, as_json)
+    finally:
+        lock.release()
+
+
+def _bring(viewer: Viewer, sources: Sequence[FarSource], as_json: bool) -> bool:
+    from ...engine.collect.gather import Gathering, ask_after_given_up
+
+    tally = _Tally()
+    for source in sources:
+        try:
+            ask_after_given_up(source, viewer.sweep.id, viewer.root)
+        except away() as error:
+            source.running += len(source.given_up)
+            say(
+                f"{source.name}: nobody can say what became of {len(source.given_up)} given-up attempts: {error}"
+            )
+        if source.running:
+            say(f"{source.name}: {source.running} attempts have not ended, or may be alive; they stay there")
+    with progress(sum(len(source.attempts) for source in sources)) as shown:
+        gathering = Gathering(
+            viewer.sweep.id, viewer.layout, sources,
+            complain=lambda name, words: shown.note(f"{name}: {words or 'goes on'}"), moved=shown.moved,
+        )  # fmt: skip
+        try:
+            while gathering.left:
+                told = gathering.next(_EVERY)
+                if told is not None:
+                    tally.count(*told)
+                    shown.step()
+                    _report(*told, as_json=as_json, note=shown.note)
+        finally:
+            gathering.close()
+    if as_json:
+        data_json({"attempts": tally.attempts, "home": tally.home, "files": tally.files, "size": tally.size,
+                   "moved": tally.moved, "directory": str(viewer.root)})  # fmt: skip
+    else:
+        where = "are home" if tally.home == tally.attempts else f"of {tally.attempts} are home"
+        data(
+            f"{viewer.sweep.id}: {tally.home} attempts {where}, {tally.files} files, {fmt.size(tally.size)}"
+            f" ({fmt.size(tally.moved)} fetched now)"
+        )
+    return tally.home == tally.attempts and not any(source.running for source in sources)
+
+
+def away() -> tuple[type[Exception], ...]:
+    """What is raised where another machine, or AWS, does not answer or not as it should."""
+    from ...engine.aws.errors import AwsError
+    from ...engine.aws.launches import LaunchDamaged
+    from ...engine.remote.area import AreaError
+    from ...engine.remote.host import HostAway, HostRefused
+
+    return HostAway, HostRefused, AreaError, AwsError, LaunchDamaged
+
+
+class _Tally:
+    def __init__(self) -> None:
+        self.attempts = self.home = self.files = self.size = self.moved = 0
+
+    def count(self, source: str, collected: Collected) -> None:
+        self.attempts += 1
+        self.home += not collected.problem
+        self.files += collected.files
+        self.size += collected.size
+        self.moved += collected.moved
+
+
+def _report(source: str, collected: Collected, *, as_json: bool, note: Note) -> None:
+    if as_json:
+        data_json({
+            "task": collected.ref.task + 1, "attempt": collected.ref.attempt, "source": source,
+            "files": collected.files, "size": collected.size, "moved": collected.moved,
+            "problem": _encodable(collected.problem), "notes": [_encodable(text) for text in collected.notes],
+        })  # fmt: skip
+    for text in ([collected.problem] if collected.problem else []) + list(collected.notes):
+        note(f"{collected.name}: {fmt.clean(text)}")
+
+
+def _encodable(text: str) -> str:
+    """Names of files may be no text at all."""
+    return text.encode("utf-8", "backslashreplace").decode()
