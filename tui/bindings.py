@@ -121,7 +121,7 @@ SWEEP: list[BindingType] = [
 
 LOG: list[BindingType] = [
     _back(bar=True),
-    _key("o", "stream", "stdout/stderr", "Show the other output.", bar=True),
+    _key("o", "stream", "stdout/stderr", "The other output; of an instance also how it began.", bar=True),
     _key("w", "wrap", "Wrap", "Wrap long lines, or cut them.", bar=True),
     _key("f", "follow", "Follow", "Stay at the end as it grows.", bar=True),
     _key("slash", "search", "Search", "Find text.", bar=True, shown="/"),

@@ -36,6 +36,8 @@ MAX_FULL = 40
 MIN_TITLE = 8
 """Cells a parameter's name may claim where its values are shorter."""
 MAX_NAME = 28
+MAX_SOURCE = 24
+"""Cells of a source's name: all regions of AWS fit (`ec2-ap-southeast-2`)."""
 MAX_STATE = 24
 _GAP = 2
 
@@ -86,11 +88,15 @@ def choose_columns(
     source_width: int,
     params: Sequence[ParamColumn],
     state_width: int = 0,
+    *,
+    priced: bool = False,
+    cost: bool = False,
 ) -> tuple[Column, ...]:
     """The columns that fit into `width` cells, most telling first; always the number and the state.
 
     `label_width`: of the widest name, 0 if no task has one. `source_width`: of the widest source's name.
-    `state_width`: of the widest state with its reason, where there is room for that.
+    `state_width`: of the widest state with its reason, where there is room for that. `priced`: where a task runs is
+    what it costs, and is told before its parameters are; `cost`: what it has cost is told too.
     """
     number = Column("#", "#", max(3, len(str(total))), right=True)
     state = Column("state", "state", 12 if width < 90 else max(12, min(state_width, MAX_STATE)))
@@ -111,13 +117,15 @@ def choose_columns(
     add(Column("time", "time", 6, right=True))
     add(Column("exit", "exit", 6), leave=6)
     # The first parameters that vary say more than where a task ran, unless there is room for both.
-    wanted = sum(column.width + _GAP for column in varying[:3])
+    wanted = 0 if priced else sum(column.width + _GAP for column in varying[:3])
+    source = Column("source", "source", min(max(source_width, 6), MAX_SOURCE))
+    if priced and source_width:
+        add(source)
+    if cost:
+        add(Column("cost", "cost", 7, right=True))
     add(Column("try", "try", 3, right=True), leave=min(wanted, max(0, left - 5)) if width < 60 else 0)
-    if source_width:
-        add(
-            Column("source", "source", min(max(source_width, 6), 16)),
-            leave=min(wanted, 18) if width < 90 else 0,
-        )
+    if source_width and not priced:
+        add(source, leave=min(wanted, 18) if width < 90 else 0)
     fitting: list[Column] = []
     for param in params:
         column = Column(f"param:{param.key}", param.key, param.width, right=param.numeric)
@@ -129,5 +137,5 @@ def choose_columns(
         if more > 0:
             left -= more
             fitting[place] = column._replace(width=column.width + more)
-    order = ["#", "name", "state", "source", "try", "time", "exit"]
+    order = ["#", "name", "state", "source", "try", "time", "cost", "exit"]
     return (*(chosen[key] for key in order if key in chosen), *fitting)

@@ -201,9 +201,9 @@ class SweepFeed(Feed):
         sweep, tasks, status = viewer.sweep, viewer.plan.tasks, viewer.status().value
         orphaned = status == ORPHANED
         rows = tuple(task_row(sweep, task, orphaned=orphaned) for task in sweep.tasks)
-        self._beside = Beside(sweep)
+        self._beside = Beside(sweep, viewer.layout)
         self._beside.begin(rows)
-        self._facts = facts(viewer, status, self._beside, self._due(viewer))
+        self._facts = facts(viewer, status, self._beside, self._due(viewer), self._now())
         name_width = max((len(task.label) for task in tasks), default=0)
         self._tell(
             SweepLoaded(viewer.plan, sweep.project, rows, self._facts, param_columns(tasks), name_width)
@@ -228,7 +228,7 @@ class SweepFeed(Feed):
             changed = changed.union(*(source.active for source in sweep.sources.values()))
         rows = tuple(task_row(sweep, sweep.tasks[index], orphaned=orphaned) for index in sorted(changed))
         beside.look(sweep, news.records, rows)
-        fresh = facts(viewer, status, beside, self._due(viewer))
+        fresh = facts(viewer, status, beside, self._due(viewer), self._now())
         if fresh != self._facts or rows or self._troubled:
             self._facts, self._troubled = fresh, False
             self._tell(SweepChanged(rows, fresh, _answers(news)))

@@ -2,7 +2,7 @@
 
 Words are joined by *and*. `key:text` looks into one field, `key<op>value` with `= != < <= > >=` compares, a
 bare word looks everywhere; `!` before a word turns it round; quotes keep blanks together. Fields are `state
-source name try time exit kind message id`, every other key is a parameter (`params.state` reaches a parameter
+source name try time cost exit kind message id`, every other key is a parameter (`params.state` reaches a parameter
 that has a field's name).
 """
 
@@ -23,7 +23,7 @@ from .view import STATES, TaskRow
 Keep = Callable[[TaskRow], bool]
 Get = Callable[[TaskRow], Value]
 
-FIELDS = ("state", "source", "name", "try", "time", "exit", "kind", "message", "id")
+FIELDS = ("state", "source", "name", "try", "time", "cost", "exit", "kind", "message", "id")
 _ALIASES = {"attempt": "try", "elapsed": "time", "label": "name", "task": "id"}
 _TERM = re.compile(r"([\w./-]+?)(<=|>=|!=|==|=|<|>|:)(.*)", re.DOTALL)
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
@@ -91,6 +91,7 @@ def _getter(key: str, tasks: Sequence[PlannedTask], keys: Sequence[str], now: fl
         "name": lambda row: tasks[row.task].label,
         "try": lambda row: row.attempt,
         "time": lambda row: row.elapsed(now),
+        "cost": lambda row: row.cost(now),
         "exit": lambda row: row.exit_code,
         "kind": lambda row: row.kind,
         "message": lambda row: row.message,

@@ -166,6 +166,7 @@ _KINDS = {
     "out_of_memory": "out of memory",
     "spot_interrupted": "spot interrupted",
     "source_lost": "source lost",
+    "terminated": "ended by somebody else",
 }
 
 
@@ -181,7 +182,7 @@ def ending(kind: str, exit_code: int | None, signal: int | None) -> str:
 def short_ending(kind: str, exit_code: int | None, signal: int | None) -> str:
     """The same in at most six cells, for a column: `1`, `KILL`, `oom`."""
     short = {"launch_failed": "launch", "timeout": "time", "out_of_memory": "oom",
-             "spot_interrupted": "spot", "source_lost": "lost"}  # fmt: skip
+             "spot_interrupted": "spot", "source_lost": "lost", "terminated": "ended"}  # fmt: skip
     if kind == "signal" and signal is not None:
         return signal_name(signal)[:6] or str(signal)
     if kind in short:

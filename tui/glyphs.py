@@ -26,6 +26,8 @@ class Glyphs:
     descending: str
     rule: str
     crumb: str
+    quote: str
+    """Before a line of somebody else's words."""
 
 
 UNICODE = Glyphs(
@@ -64,6 +66,7 @@ UNICODE = Glyphs(
     descending="↓",
     rule="─",
     crumb="›",
+    quote="│",
 )
 
 TEXTURED = replace(UNICODE, parts="█▚▒░▞╱╌┄─")
@@ -105,4 +108,5 @@ ASCII = Glyphs(
     descending="v",
     rule="-",
     crumb=">",
+    quote="|",
 )

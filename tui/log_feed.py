@@ -13,13 +13,25 @@ from . import format as fmt
 from .feed import Feed
 from .log_mirror import FarLog, FarLogs, Origin
 
-Stream = Literal["stdout", "stderr"]
+Stream = Literal["stdout", "stderr", "bootstrap"]
+"""`bootstrap`: what the instance of an attempt did before and after the work."""
 
 CHUNK = 1 << 20
+CONSOLE = "console.log"
+"""In an attempt's directory: what EC2 kept of the console of an instance that never gave a sign of life."""
 LONGEST = 20_000
 """Characters of one line that are kept; the rest of it is only counted."""
 _PARTIAL = 1 << 16
 """Bytes of an unfinished line that are kept."""
+
+
+def file_of(stream: Stream) -> str:
+    """What that log is called in an attempt's directory."""
+    if stream != "bootstrap":
+        return STDERR if stream == "stderr" else STDOUT
+    from ..engine.collect.elsewhere import BOOTSTRAP
+
+    return BOOTSTRAP
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +61,8 @@ class LogNews:
     skipped: int = 0
     """Bytes before the first line that were not read."""
     absent: str = ""
+    console: bool = False
+    """It is the console of an instance that left no log of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +71,14 @@ class LogFrom:
 
     target: LogTarget
     origin: Origin | None
+
+
+def _home(target: LogTarget) -> Path | None:
+    """The log's file here, or where there is none of an instance, what EC2 kept of its console."""
+    if target.path is None or target.stream != "bootstrap" or target.path.exists():
+        return target.path
+    console = target.path.with_name(CONSOLE)
+    return console if console.exists() else target.path
 
 
 class LogTail:
@@ -176,25 +198,27 @@ class LogFeed(Feed):
             start, lines = found
             absent = "" if lines or start else target.missing
             self._told, self._absent = target, absent
-            self._tell(LogNews(target, start, tuple(lines), self._tail.skipped, absent))
+            console = self._tail.path.name == CONSOLE
+            self._tell(LogNews(target, start, tuple(lines), self._tail.skipped, absent, console))
         elif self._absent and self._told != target:
             self._say_absent(target, target.missing)
         return self._interval
 
     def _where(self, target: LogTarget) -> tuple[Path | None, float]:
         """The file to read, and the seconds until that is worth asking again if there is none."""
-        if target.path is None or target.far is None or target.path.exists():
+        home = _home(target)
+        if home is None or target.far is None or home.exists():
             self._far.look(None)
-            return target.path, 0.0
-        settling = self._far.look(target.far)
-        return self._far.path(STDERR if target.stream == "stderr" else STDOUT), settling
+            return home, 0.0
+        name = file_of(target.stream)
+        # A look is a request for each file, which is paid for.
+        settling = self._far.look(target.far, (STDOUT, STDERR) if name in (STDOUT, STDERR) else (name,))
+        return self._far.path(name), settling
 
     def _why_missing(self, target: LogTarget) -> str:
         """What a machine that does not answer says is why there is nothing; one that does, leaves it to the task."""
         origin = self._origin
-        if origin is None or origin.state in ("live", "waiting", "ended"):
-            return target.missing
-        return fmt.clean(origin.text)
+        return (origin.reason if origin is not None else "") or target.missing
 
     def _say_origin(self, target: LogTarget) -> None:
         origin = self._far.origin

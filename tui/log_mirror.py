@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from . import format as fmt
 if TYPE_CHECKING:
     from ..engine.remote.mirror import Mirror
 
+QUICK = 5.0
+"""Seconds: where instances are looked at more often than this, their logs are too."""
 SETTLE = 0.6
 """Seconds a log must have been looked at before its machine is asked: a cursor that passes by opens no connections."""
 
@@ -42,8 +45,18 @@ class Origin:
     text: str
     at: float
 
-    def words(self, now: float) -> str:
-        """`live from gpu1, 1 s ago`; `gpu1 is away since 12:03: what was read until then`."""
+    @property
+    def reason(self) -> str:
+        """Why nothing comes, without the name of the source; empty while something may."""
+        if self.state in ("live", "waiting", "ended", "connecting"):
+            return ""
+        return fmt.clean(self.text.removeprefix(f"{self.source}: "))
+
+    def words(self, now: float, *, told: bool = False) -> str:
+        """`live from gpu1, 1 s ago`; `gpu1 is away since 12:03: what was read until then`.
+
+        `told`: the reason stands elsewhere on the screen already.
+        """
         name = fmt.clean(self.source)
         match self.state:
             case "live":
@@ -54,8 +67,10 @@ class Origin:
                 return f"{name} is away since {fmt.since(self.at, now)}: what was read until then"
             case "waiting" | "connecting":
                 return fmt.clean(self.text)
+            case _ if told:
+                return f"not from {name}"
             case _:
-                return f"not from {name}: {fmt.clean(self.text)}"
+                return f"not from {name}: {self.reason}"
 
 
 class FarLogs:
@@ -64,17 +79,20 @@ class FarLogs:
     def __init__(self, keep: int) -> None:
         self._keep = keep
         self._far: FarLog | None = None
+        self._names: tuple[str, ...] = ()
         self._since = 0.0
         self._mirror: Mirror | None = None
 
-    def look(self, far: FarLog | None) -> float:
-        """This attempt is looked at now (None: none that is elsewhere). Returns the seconds until its mirror may begin.
+    def look(self, far: FarLog | None, names: tuple[str, ...] = (STDOUT, STDERR)) -> float:
+        """These files of this attempt are looked at now (None: none that is elsewhere).
+
+        Returns the seconds until its mirror may begin.
 
         Raises `OSError` if there is no place for copies.
         """
-        if far != self._far:
+        if far != self._far or names != self._names:
             self.close()
-            self._far, self._since = far, time.monotonic()
+            self._far, self._names, self._since = far, names, time.monotonic()
         if far is None or self._mirror is not None:
             return 0.0
         rest = SETTLE - (time.monotonic() - self._since)
@@ -82,8 +100,11 @@ class FarLogs:
             return rest
         from ..engine.collect.elsewhere import mirror_of
 
-        self._mirror = mirror_of(far.sweep, far.source, dict(far.options), far.attempt, keep=self._keep)
-        self._mirror.start(STDOUT, STDERR)
+        options = dict(far.options)
+        self._mirror = mirror_of(
+            far.sweep, far.source, options, far.attempt, keep=self._keep, poll=_poll(options)
+        )
+        self._mirror.start(*names)
         return 0.0
 
     def path(self, name: str) -> Path | None:
@@ -103,3 +124,9 @@ class FarLogs:
         mirror, self._mirror, self._far = self._mirror, None, None
         if mirror is not None:
             threading.Thread(target=mirror.close, name="spawn-mirror-close", daemon=True).start()
+
+
+def _poll(options: Mapping[str, str]) -> float | None:
+    """Seconds between two looks at logs in a bucket, where their source is asked more often than is usual."""
+    every = float(options.get("poll_interval") or QUICK)
+    return every if not options.get("host") and every < QUICK else None

@@ -9,6 +9,7 @@ from textual.message import Message
 if TYPE_CHECKING:
     from .asking import Outcome
     from .feed import SweepNews
+    from .instance_feed import InstanceTold
     from .log_feed import LogFrom, LogNews
     from .sweeps_feed import SweepsNews
 
@@ -43,6 +44,14 @@ class CommandTold(Message, bubble=False):
     def __init__(self, command: str) -> None:
         super().__init__()
         self.command = command
+
+
+class InstanceSeen(Message, bubble=False):
+    """What is known of the instance of the task that is looked at."""
+
+    def __init__(self, instance: InstanceTold) -> None:
+        super().__init__()
+        self.instance = instance
 
 
 class AskedTold(Message, bubble=False):

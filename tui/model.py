@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..engine.ids import task_name
-from ..state.layout import STDERR, STDOUT, SweepLayout
+from ..engine.redact import shown
+from ..state.layout import SweepLayout
 from . import format as fmt
-from .log_feed import LogTarget, Stream
+from .instance_feed import InstanceTarget
+from .log_feed import LogTarget, Stream, file_of
 from .log_mirror import FarLog
+from .view import ACTIVE_STATES
 
 if TYPE_CHECKING:
     from ..engine.plan.model import Plan, PlannedTask
@@ -72,9 +75,43 @@ class SweepModel:
         if not number:
             return LogTarget(index, 0, stream, None, _never(row))
         directory = self.layout.attempt(task_name(index), number)
-        path = directory / (STDERR if stream == "stderr" else STDOUT)
+        path = directory / file_of(stream)
         far = self._far(row, number)
         return LogTarget(index, number, stream, path, _silent(row, number, stream), far)
+
+    def streams(self, index: int) -> tuple[Stream, ...]:
+        """The logs that the task has, or will have."""
+        row = self.rows[index]
+        return ("stdout", "stderr", "bootstrap") if self._in_cloud(row.source) else ("stdout", "stderr")
+
+    def _in_cloud(self, name: str) -> bool:
+        """Whether each attempt of that source has an instance of its own."""
+        source = self.facts.source(name) if self.facts is not None else None
+        if source is None:
+            return False
+        from ..engine.collect.elsewhere import is_cloud
+
+        return is_cloud(source.kind)
+
+    def instance_target(self, index: int) -> InstanceTarget | None:
+        """The instance that the task's attempt has; None if it has none, or none yet."""
+        row = self.rows[index]
+        source = self.facts.source(row.source) if self.facts is not None else None
+        mine = self.attempt_of(row)
+        if self.facts is None or source is None or mine is None or not mine.handle:
+            return None
+        if not self._in_cloud(source.name):
+            return None
+        return InstanceTarget(
+            self.root, self.facts.id, source.name, source.options, self.tasks[index].launch, index, row.attempt,
+            mine.handle, row.started_at, row.state in ACTIVE_STATES,
+        )  # fmt: skip
+
+    def attempt_of(self, row: TaskRow) -> AttemptRow | None:
+        """The attempt that counts, if its task is the one that is looked at closely."""
+        if self.looked_at != row.task:
+            return None
+        return next((attempt for attempt in self.attempts if attempt.number == row.attempt), None)
 
     def _far(self, row: TaskRow, number: int) -> FarLog | None:
         """Where the attempt's files are before they are brought home, if it began elsewhere."""
@@ -98,7 +135,7 @@ def command_of(plan: Plan, sweep_id: str, project: str, row: TaskRow, task_dir: 
     try:
         renderer = Renderer(plan, sweep_id=sweep_id, project_dir=project, base_env=os.environ)
         source = row.source or "local"
-        return renderer.show(row.task, task_dir=task_dir, attempt=max(1, row.attempt), source=source)
+        return shown(renderer.show(row.task, task_dir=task_dir, attempt=max(1, row.attempt), source=source))
     except PlanError as error:
         return f"({error})"
 
@@ -111,10 +148,12 @@ def _never(row: TaskRow) -> str:
 
 def _silent(row: TaskRow, attempt: int, stream: Stream) -> str:
     """Why an attempt's log has nothing in it."""
+    if stream == "bootstrap":
+        return "Its instance has left no log of how it began (yet)."
     if attempt != row.attempt:
         return f"Attempt {attempt} left nothing on {stream}."
     if row.kind == "launch_failed":
-        return f"It could not be launched: {fmt.clean(row.message) or 'no reason is known'}"
+        return f"It could not be launched: {fmt.clean(shown(row.message)) or 'no reason is known'}"
     if row.state == "pending":
         again = f", not before {fmt.clock(row.not_before)}" if row.not_before else ""
         return f"Attempt {attempt} left nothing on {stream}. It waits for its next try{again}."

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import heapq
-import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from ..engine import events as ev
-from ..engine.cost import cost_words
+from ..engine.collect.elsewhere import is_cloud
+from ..engine.cost import blind_lines
+from ..engine.redact import shown
 from ..engine.sweep import ACTIVE, Attempt, Sweep, Task, TaskState
 from ..engine.viewer import Viewer
+from ..state.layout import SweepLayout
 from ..state.lock import read_holder
-from .launch_failures import LaunchFailures
+from .last_words import LastWords
+from .launch_failures import LaunchFailure, LaunchFailures
+from .money import cost_forms, spent_of
 from .sources import SourceRow, source_row
 from .view import (
     FINAL_STATUSES,
@@ -46,8 +50,10 @@ def task_row(sweep: Sweep, task: Task, *, orphaned: bool) -> TaskRow:
         state, batch = "queued", attempt.batch
     return TaskRow(
         task.index, state, attempt.source, attempt.number, attempt.launched_at, attempt.started_at,
-        attempt.ended_at, attempt.exit_code, attempt.signal, attempt.kind or "", attempt.message, task.not_before,
-        known_at, len(task.attempts), batch,
+        attempt.ended_at, attempt.exit_code, attempt.signal, attempt.kind or "",
+        _words(sweep, task.index, attempt), task.not_before,
+        known_at, len(task.attempts), batch, spent_of(task), attempt.rate if attempt.ended_at is None else None,
+        attempt.least_seconds,
     )  # fmt: skip
 
 
@@ -56,17 +62,27 @@ def attempt_rows(sweep: Sweep, index: int) -> tuple[AttemptRow, ...]:
     task = sweep.tasks[index]
     return tuple(
         AttemptRow(
-            a.number, a.source, a.state.value, a.kind or "", a.exit_code, a.signal, a.message, a.started_at,
-            a.ended_at, (index, a.number) in sweep.given_up, a is task.attempt, a.handle, a.rate,
+            a.number, a.source, a.state.value, a.kind or "", a.exit_code, a.signal, _words(sweep, index, a),
+            a.started_at, a.ended_at, (index, a.number) in sweep.given_up, a is task.attempt, a.handle, a.rate,
         )
         for a in task.attempts
     )  # fmt: skip
 
 
-def facts(viewer: Viewer, status: str, beside: Beside, due_at: float | None) -> Facts:
-    """The sweep as a whole. O(sources + what is unknown + failures shown)."""
+def _words(sweep: Sweep, index: int, attempt: Attempt) -> str:
+    """Why it ended so, and what of its files did not come home."""
+    left = sweep.left_behind.get((index, attempt.number), "")
+    return "; ".join(part for part in (attempt.message, left and f"not all files are home: {left}") if part)
+
+
+def facts(viewer: Viewer, status: str, beside: Beside, due_at: float | None, now: float) -> Facts:
+    """The sweep as a whole, and what it has cost until `now` (seconds since 1970).
+
+    O(sources + what is unknown + failures shown).
+    """
     sweep = viewer.sweep
     orphaned = status == ORPHANED
+    now = max(sweep.updated_at, now)
     # A dead engine's lock stays, and tells when its heart beat last.
     left = read_holder(viewer.layout.lock)
     holder = None if left is None or left.lives is False else left
@@ -78,7 +94,7 @@ def facts(viewer: Viewer, status: str, beside: Beside, due_at: float | None) -> 
         counts["unknown"] += 1
     counts["queued"] = beside.queued
     counts["launching"] -= beside.queued
-    sources = tuple(_source_row(sweep, name, unknown, beside.ends) for name in sweep.sources)
+    sources = tuple(_source_row(sweep, name, unknown, beside.ends, now) for name in sweep.sources)
     reason = sweep.pause_reason if sweep.paused and sweep.ended is None else sweep.reason
     return Facts(
         id=sweep.id,
@@ -99,21 +115,29 @@ def facts(viewer: Viewer, status: str, beside: Beside, due_at: float | None) -> 
         # What ended before the sweep was taken up again says nothing about its pace now.
         recent_ends=tuple(end for end in beside.ends.latest if end >= beside.work.since),
         sources=sources,
-        failures=_failures(sweep, sources, beside.launches),
+        failures=_failures(sweep, sources, beside),
         note=sweep.notes[-1][1] if sweep.notes else "",
         paused=sweep.paused,
         uncollected=len(sweep.uncollected),
-        cost=cost_words(sweep, max(sweep.updated_at, time.time()), " · "),
+        cost=cost_forms(sweep, now),
+        blind=tuple(blind_lines(sweep, lambda task: _type_of(viewer, task))) if sweep.ended is None else (),
+        priced=any(source.rate or source.spent for source in sweep.sources.values()),
         costs_more=any(source.rate > 0 for source in sweep.sources.values()),
     )  # fmt: skip
+
+
+def _type_of(viewer: Viewer, task: int) -> str:
+    """The type of instance that the plan asks for; empty if it leaves that to others."""
+    return str(viewer.plan.tasks[task].launch.get("instance_type") or "")
 
 
 class Beside:
     """What is kept beside the model: folds of the journal that the engine has no need of."""
 
-    def __init__(self, sweep: Sweep) -> None:
+    def __init__(self, sweep: Sweep, layout: SweepLayout) -> None:
         """O(tasks)."""
-        self.work, self.ends, self.launches = WorkTime(sweep), Ends(sweep), LaunchFailures(sweep)
+        self.work, self.ends = WorkTime(sweep), Ends(sweep)
+        self.launches, self.last_words = LaunchFailures(sweep, instances=True), LastWords(layout)
         self._queued: set[int] = set()
 
     @property
@@ -173,9 +197,9 @@ def _did_end(attempt: Attempt) -> bool:
     return attempt.ended_at is not None and attempt.kind not in ("launch_failed", "source_lost")
 
 
-def _source_row(sweep: Sweep, name: str, unknown: set[int], ends: Ends) -> SourceRow:
+def _source_row(sweep: Sweep, name: str, unknown: set[int], ends: Ends, now: float) -> SourceRow:
     source = sweep.sources[name]
-    return source_row(source, len(source.active & unknown) if unknown else 0, ends.of(name))
+    return source_row(source, len(source.active & unknown) if unknown else 0, ends.of(name), now)
 
 
 def _unknown(sweep: Sweep, *, orphaned: bool) -> set[int]:
@@ -186,25 +210,37 @@ def _unknown(sweep: Sweep, *, orphaned: bool) -> set[int]:
     return found
 
 
-def _failures(sweep: Sweep, sources: tuple[SourceRow, ...], launches: LaunchFailures) -> tuple[Failure, ...]:
+def _failures(sweep: Sweep, sources: tuple[SourceRow, ...], beside: Beside) -> tuple[Failure, ...]:
     """Sources that take no tasks, launches that failed (whatever became of their tasks since), tasks that are failed;
     latest first."""
     found: list[Failure] = []
     told: set[tuple[str, str]] = set()
-    for group in launches.latest(MAX_LAUNCH_FAILURES):
-        task = sweep.tasks[group.task]
+    for group in beside.launches.latest(MAX_LAUNCH_FAILURES):
         told.add((group.source, group.message))
-        found.append(
-            Failure(group.task, group.attempt, "launch_failed", None, None, group.message, group.source, group.at,
-                    task.state.value, len(group.tasks))
-        )  # fmt: skip
+        found.append(_launch(sweep, group, beside.last_words))
     found += [failure for row in sources for failure in _of_source(row, told)]
     for index in islice(reversed(sweep.failures), MAX_FAILURES):
         task = sweep.tasks[index]
-        if task.attempts[-1].kind != "launch_failed":
-            found.append(_failure(task, task.attempts[-1]))
+        last = task.attempts[-1]
+        lost = last.kind == "source_lost" and is_cloud(sweep.sources[last.source].kind)
+        if last.kind != "launch_failed" and not lost:
+            found.append(_failure(task, last))
     found.sort(key=lambda failure: failure.at, reverse=True)
     return tuple(found[:MAX_FAILURES])
+
+
+def _launch(sweep: Sweep, group: LaunchFailure, last_words: LastWords) -> Failure:
+    instance = sweep.tasks[group.task].attempts[group.attempt - 1].handle
+    lost = group.kind == "source_lost"
+    words = last_words.of(group.task, group.attempt) if lost or (instance and _in_cloud(sweep, group)) else ()
+    return Failure(
+        group.task, group.attempt, group.kind, None, None, shown(group.message), group.source, group.at,
+        sweep.tasks[group.task].state.value, len(group.tasks), words, lost,
+    )  # fmt: skip
+
+
+def _in_cloud(sweep: Sweep, group: LaunchFailure) -> bool:
+    return is_cloud(sweep.sources[group.source].kind)
 
 
 def _of_source(source: SourceRow, told: set[tuple[str, str]]) -> list[Failure]:
@@ -222,5 +258,5 @@ def _of_source(source: SourceRow, told: set[tuple[str, str]]) -> list[Failure]:
 def _failure(task: Task, attempt: Attempt) -> Failure:
     return Failure(
         task.index, attempt.number, attempt.kind or "exit", attempt.exit_code, attempt.signal,
-        attempt.message, attempt.source, attempt.ended_at or attempt.launched_at, task.state.value,
+        shown(attempt.message), attempt.source, attempt.ended_at or attempt.launched_at, task.state.value,
     )  # fmt: skip

@@ -104,8 +104,13 @@ class SourceRow(NamedTuple):
         return (len(self.recent_ends) - 1) / span if span > 0 else None
 
 
-def source_row(source: SourceState, unknown: int = 0, ends: Iterable[float] = ()) -> SourceRow:
-    """The source as it is now; O(its live batches). `unknown`: how many of its attempts nobody can speak for."""
+def source_row(
+    source: SourceState, unknown: int = 0, ends: Iterable[float] = (), now: float | None = None
+) -> SourceRow:
+    """The source as it is `now` (seconds since 1970; None: by the clock); O(its live batches).
+
+    `unknown`: how many of its attempts nobody can speak for.
+    """
     queued = len(source.waiting) + len(source.asked)
     busy = max(0, len(source.active) - queued)
     return SourceRow(
@@ -115,17 +120,17 @@ def source_row(source: SourceState, unknown: int = 0, ends: Iterable[float] = ()
         source.disabled_since, source.disabled_reason, source.disabled_for_good, source.probe_at, source.probing,
         source.strikes, source.strike_reason, source.level, source.cpu, source.memory, source.disk, source.per_core,
         source.queue_words, source.health_at, source.mean_seconds, tuple(ends), source.options,
-        source.room, source.room_reason, _cost(source),
+        source.room, source.room_reason, _cost(source, time.time() if now is None else now),
     )  # fmt: skip
 
 
-def _cost(source: SourceState) -> str:
-    """As it is when the row is made."""
+def _cost(source: SourceState, now: float) -> str:
+    """Until `now`."""
     if not (source.spent or source.rate or source.unpriced):
         return ""
     from ..engine.cost import in_words, source_cost
 
-    return in_words(source_cost(source, time.time()))
+    return in_words(source_cost(source, now))
 
 
 # --- words ------------------------------------------------------------------------------------------------

@@ -77,6 +77,12 @@ class TaskRow(NamedTuple):
     """How many were made; `attempt` is the one that counts."""
     batch: str = ""
     """While it is queued: the batch it waits with, of which its source tells why."""
+    spent: float = 0.0
+    """USD that its attempts which have ended have cost, as far as prices are known."""
+    rate: float | None = None
+    """USD per hour of the one that may be alive, where it is known."""
+    least_seconds: float = 0.0
+    """What it is charged for at least."""
 
     def elapsed(self, now: float) -> float | None:
         """Seconds its latest attempt has run, as far as anyone knows; None if it never did."""
@@ -84,6 +90,18 @@ class TaskRow(NamedTuple):
             return None
         until = self.ended_at if self.ended_at is not None else self.known_at
         return max(0.0, (now if until is None else until) - self.started_at)
+
+    def cost(self, now: float) -> float | None:
+        """USD of all its attempts until `now`; None where no price is known, or nothing was begun."""
+        if self.rate is None or self.started_at is None:
+            return self.spent or None
+        from ..engine.cost import attempt_cost
+        from ..engine.model import Attempt
+
+        # What nobody can speak for is paid for all the same: only an end that was seen ends the bill.
+        alive = Attempt(self.attempt, self.source, "", self.started_at, rate=self.rate, started_at=self.started_at,
+                        least_seconds=self.least_seconds)  # fmt: skip
+        return self.spent + (attempt_cost(alive, now) or 0.0)
 
 
 class AttemptRow(NamedTuple):
@@ -125,11 +143,15 @@ class Failure(NamedTuple):
     at: float
     state: str
     tasks: int = 1
+    last_words: tuple[str, ...] = ()
+    """Of an instance that never did its work: the last lines of its bootstrap log, or of its console."""
+    lost: bool = False
+    """Whether it tells of an instance that was lost."""
 
     @property
     def of_source(self) -> bool:
         """Whether it tells of its source rather than of one task."""
-        return self.kind in ("launch_failed", SOURCE_TROUBLE)
+        return self.lost or self.kind in ("launch_failed", SOURCE_TROUBLE)
 
 
 class Facts(NamedTuple):
@@ -168,8 +190,13 @@ class Facts(NamedTuple):
     """No new launches, whatever the status says (an interrupted sweep may be paused too)."""
     uncollected: int = 0
     """Attempts that ended on other machines and whose files are not home yet."""
-    cost: str = ""
-    """What it costs, in words: `current $1.20 · projected $4.90 of $25 budget`; empty if nothing does."""
+    cost: tuple[str, ...] = ()
+    """What it costs, in words (`current $1.20 · projected $4.90 of $25 budget`), each form shorter than the one before;
+    none if nothing does."""
+    blind: tuple[str, ...] = ()
+    """What its budget does not see, and why."""
+    priced: bool = False
+    """Whether any of its sources has a price that is known."""
     costs_more: bool = False
     """Whether the cost grows: something runs that has a price."""
 
@@ -262,6 +289,7 @@ def sort_key(column: str, tasks: Sequence[PlannedTask], now: float) -> Callable[
         "source": lambda row: _key(row.source),
         "try": lambda row: (0, float(row.attempt), ""),
         "time": lambda row: _key(row.elapsed(now)),
+        "cost": lambda row: _key(row.cost(now)),
         "exit": lambda row: _key(row.exit_code if row.exit_code is not None else row.kind),
     }
     return plain.get(column, plain["#"])

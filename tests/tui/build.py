@@ -11,6 +11,7 @@ from pathlib import Path
 
 from spawn_tui.engine import events as ev
 from spawn_tui.engine import words
+from spawn_tui.engine.aws.launches import LaunchRequest, LaunchStore
 from spawn_tui.engine.ids import task_name
 from spawn_tui.engine.logs import source_log
 from spawn_tui.engine.plan.model import Plan, PlannedTask, Value
@@ -71,6 +72,26 @@ class Made:
             )
         )
 
+    def on_instances(self, tasks: Iterable[int], source: str, *, rate: float | None) -> None:
+        """Let an instance run for each of these; their launch is written down as the source does."""
+        chosen, batch = list(tasks), f"b{next(self.batches):04d}"
+        refs = tuple(ev.Ref(task, self.attempt(task) + 1) for task in chosen)
+        self.commit(ev.Launching(batch, source, refs))
+        LaunchStore(self.root / "ec2" / source, LocalDisk()).write(
+            LaunchRequest(
+                token=f"{self.id}.{batch}", source=source, batch=batch, attempts=tuple((*ref,) for ref in refs),
+                request={"ClientToken": f"{self.id}.{batch}", "MaxCount": len(refs)}, made_at=self.clock.at,
+                try_number=1, market="spot", type="t3.micro",
+            )
+        )  # fmt: skip
+        self.commit(
+            ev.Running(
+                tuple(
+                    ev.Started(ref.task, ref.attempt, instance_id(*ref), self.clock.at, rate) for ref in refs
+                )
+            )
+        )
+
     def end(self, task: int, state: ev.EndState = "completed", **fields: object) -> None:
         if state == "completed":
             fields.setdefault("exit_code", 0)
@@ -103,12 +124,18 @@ class Made:
         )  # fmt: skip
 
 
+def instance_id(task: int, attempt: int = 1) -> str:
+    """That of the instance of an attempt, as `on_instances` numbers them."""
+    return f"i-{0x0ABC0000 + task * 16 + attempt:017x}"
+
+
 def make(
     root: Path,
     params: Sequence[Mapping[str, Value]],
     *,
     name: str = "sweep",
     labels: Sequence[str] = (),
+    launch: Mapping[str, Value] | None = None,
     sources: Sequence[tuple[object, ...]] = (("local", "local", 4),),
     command: str = "python train.py --lr {lr}",
     suffix: str = "abc123",
@@ -116,7 +143,9 @@ def make(
     **frame: object,
 ) -> Made:
     """A new sweep in `root`, nothing launched yet."""
-    tasks = tuple(PlannedTask(labels[n] if labels else "", row) for n, row in enumerate(params))
+    tasks = tuple(
+        PlannedTask(labels[n] if labels else "", row, dict(launch or {})) for n, row in enumerate(params)
+    )
     plan = Plan("spawn", name, tasks, command=command)
     clock = clock or Clock()
     root.mkdir(parents=True, exist_ok=True)
@@ -241,6 +270,33 @@ def plain(root: Path, number: int, *, running: int = 0, name: str = "plain") -> 
     made.wait(1)
     if running:
         made.start(range(running))
+    return made
+
+
+SYDNEY = "ec2-ap-southeast-2"
+"""A long one of the names of sources that are regions."""
+
+
+def cloud(root: Path, *, clock: Clock | None = None) -> Made:
+    """Six tasks in two regions of EC2 ten minutes on: two done, one failed, two running at a price, one waiting."""
+    made = make(
+        root, [{"lr": n / 10, "seed": n} for n in range(6)], name="west", clock=clock, retry_max=1, budget=5.0,
+        labels=[f"lr-{n / 10:g}" for n in range(6)],
+        launch={"instance_type": "t3.micro", "ttl": "30m", "spot": True},
+        sources=(
+            ("ec2-us-east-1", "ec2", 4, (("region", "us-east-1"),)),
+            (SYDNEY, "ec2", 4, (("region", "ap-southeast-2"),)),
+        ),
+    )  # fmt: skip
+    made.engine()
+    made.wait(1)
+    made.on_instances([0, 1, 2], "ec2-us-east-1", rate=0.0104)
+    made.wait(300)
+    made.end(0)
+    made.end(1)
+    made.end(2, "failed", kind="exit", exit_code=1, message="ValueError: lr is too big")
+    made.on_instances([3, 4], SYDNEY, rate=1.5)
+    made.wait(299)
     return made
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +21,12 @@ from ...engine.sweep import FINAL
 from ...engine.viewer import Viewer
 from ...state.index import spawn_home
 from .configured import chosen_sources
+from .engines import start_engine
 from .launch import create, start
 from .output import UserError, say
 
-END_LIMIT = 30.0
-"""Seconds that what is left of a demo may take to end."""
+END_LIMIT, STOP_LIMIT = 30.0, 10.0
+"""Seconds that what is left of a demo may take to end, and its engine to stop after that."""
 _FOLDER = Path(__file__).parent.parent / "demo"
 
 
@@ -117,7 +120,21 @@ def _end(root: Path) -> None:
         return
     say("spawn-tui: ending what still runs, as its AWS ends with this command")
     post_request(root, "cancel", force=True)
-    if not wait_for(lambda: Viewer(root).status() in FINAL, END_LIMIT, every=0.5):
-        say(
-            f"spawn-tui: warning: {root.name} has not ended within {END_LIMIT:.0f} s; see spawn-tui status {root.name}"
-        )
+    # After Ctrl-C in a terminal without the UI the engine is gone, and nobody would take the request.
+    start_engine(root)
+    try:
+        ended = wait_for(lambda: Viewer(root).status() in FINAL, END_LIMIT, every=0.2)
+    except KeyboardInterrupt:
+        ended = False
+    if not ended:
+        _stop_engine(root)
+        say(f"spawn-tui: warning: {root.name} has not ended in order, and its AWS is gone; its files: {root}")
+
+
+def _stop_engine(root: Path) -> None:
+    """No engine goes on asking an AWS that is gone. Its instances end with it."""
+    holder = Viewer(root).holder()
+    if holder is not None:
+        with suppress(ProcessLookupError):
+            os.kill(holder.process.pid, signal.SIGTERM)
+        wait_for(lambda: Viewer(root).holder() is None, STOP_LIMIT, every=0.1)

@@ -10,9 +10,10 @@ from textual.app import ComposeResult
 
 from .. import format as fmt
 from ..bindings import LOG
+from ..instance_feed import InstanceFeed, InstanceTold
 from ..log_feed import LogFeed, LogFrom, LogTarget, Stream
 from ..log_mirror import Origin
-from ..messages import CommandTold, LogTold
+from ..messages import CommandTold, InstanceSeen, LogTold
 from ..model import SweepModel, command_of
 from ..widgets.key_bar import KeyBar
 from ..widgets.log_view import LogView
@@ -47,9 +48,10 @@ class LogScreen(AskingScreen):
         self.attempt = attempt
         self.stream: Stream = stream
         self._feed = LogFeed(lambda news: self.post_message(LogTold(news)), limit=WHOLE_BYTES)
+        self._instances = InstanceFeed(self._tell_instance)
         self._watch = watch
         self._origin: Origin | None = None
-        self._skipped = 0
+        self._skipped, self._of_console = 0, False
         self._found = ""
 
     def compose(self) -> ComposeResult:
@@ -61,6 +63,7 @@ class LogScreen(AskingScreen):
         self.log_view, self.summary = self.query_one(LogView), self.query_one(TaskSummary)
         self._show()
         self._feed.start()
+        self._instances.start()
         self._watch(self.index)
         threading.Thread(target=self._find_command, name="spawn-command", daemon=True).start()
         self.set_interval(0.5, self._show)
@@ -68,6 +71,13 @@ class LogScreen(AskingScreen):
     def on_unmount(self) -> None:
         self._watch(None)
         self._feed.stop()
+        self._instances.stop()
+
+    def _tell_instance(self, instance: InstanceTold) -> None:
+        self.post_message(InstanceSeen(instance))
+
+    def on_instance_seen(self, message: InstanceSeen) -> None:
+        self.summary.show_instance(message.instance)
 
     def _find_command(self) -> None:
         """Working out how a plan of 100,000 tasks is rendered takes a while."""
@@ -87,6 +97,7 @@ class LogScreen(AskingScreen):
     def _show(self) -> None:
         """The log may be another's by now, and time has passed."""
         self._feed.follow(self.target)
+        self._instances.follow(self.model.instance_target(self.index))
         self.summary.show(self.spawn.now())
         self._title()
 
@@ -94,9 +105,13 @@ class LogScreen(AskingScreen):
         target, view = self.target, self.log_view
         attempt = f", try {target.attempt}" if self.model.rows[self.index].attempts > 1 else ""
         earlier = f", {fmt.size(self._skipped)} before it only in the file" if self._skipped else ""
-        origin = self._origin.words(self.spawn.now()) if self._origin is not None and target.far else ""
+        origin = ""
+        if self._origin is not None and target.far:
+            told = bool(view.absent) and self._origin.reason == view.absent
+            origin = self._origin.words(self.spawn.now(), told=told)
         dot = f" {self.spawn.glyphs.separator} " if origin else ""
-        view.border_title = f"{self.stream}{attempt}{earlier}{dot}{origin}".replace("[", r"\[")
+        name = "console" if self._of_console and self.stream == "bootstrap" else self.stream
+        view.border_title = f"{name}{attempt}{earlier}{dot}{origin}".replace("[", r"\[")
         more = f"{fmt.plural(view.unseen, 'new line')}, " if view.unseen else ""
         following = "following" if view.follow else f"{more}f follows"
         view.border_subtitle = f"{self._found}  {following}" if self._found else following
@@ -108,7 +123,7 @@ class LogScreen(AskingScreen):
         if isinstance(news, LogFrom):
             self._origin = news.origin
         else:
-            self._skipped = news.skipped
+            self._skipped, self._of_console = news.skipped, news.console
             self.log_view.update(news.start, news.lines, news.absent)
         self._title()
 
@@ -118,7 +133,8 @@ class LogScreen(AskingScreen):
     # -- actions -------------------------------------------------------------------------------------------
 
     def action_stream(self) -> None:
-        self.stream = "stderr" if self.stream == "stdout" else "stdout"
+        streams = self.model.streams(self.index)
+        self.stream = streams[(streams.index(self.stream) + 1) % len(streams)]
         self._show()
 
     def action_attempt(self, step: int) -> None:
@@ -179,8 +195,8 @@ class LogScreen(AskingScreen):
 
     def action_copy_command(self) -> None:
         if self.model.facts is not None:
-            stderr = " --stderr" if self.stream == "stderr" else ""
-            self.copy(f"spawn-tui logs {self.model.facts.id} {self.index + 1}{stderr}")
+            which = "" if self.stream == "stdout" else f" --{self.stream}"
+            self.copy(f"spawn-tui logs {self.model.facts.id} {self.index + 1}{which}")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "search":

@@ -101,7 +101,8 @@ class SourceScreen(AskingScreen):
     def on_line_list_chosen(self, message: LineList.Chosen) -> None:
         failure = self.failures.failure
         if failure is not None:
-            self._sweep.open_log(failure.task, failure.attempt, "stderr")
+            stream = "bootstrap" if failure.last_words else "stderr"
+            self._sweep.open_log(failure.task, failure.attempt, stream)
 
     # -- actions -------------------------------------------------------------------------------------------
 

@@ -190,9 +190,10 @@ class SweepScreen(SweepOrder):
         attempt = f" try {target.attempt}" if target.attempt > 1 else ""
         title = f"{self.stream} of {self.model.label(task)}{attempt}"
         more = f"{fmt.plural(view.unseen, 'new line')}, " if view.unseen else ""
-        origin = self._origin.words(self._now()) if self._origin is not None else ""
-        if origin and not target.far:
-            origin = ""
+        origin = ""
+        if self._origin is not None and target.far:
+            told = bool(view.absent) and self._origin.reason == view.absent
+            origin = self._origin.words(self._now(), told=told)
         title += f" {self.spawn.glyphs.separator} {origin}" if origin else ""
         self._entitle(view, title, "" if view.follow else f"{more}f follows")
 
@@ -235,7 +236,9 @@ class SweepScreen(SweepOrder):
             self.open_source(self.sources.source.name)
         elif message.sender is self.failures and self.failures.failure:
             failure = self.failures.failure
-            if failure.of_source:
+            if failure.last_words:
+                self.open_log(failure.task, failure.attempt, "bootstrap")
+            elif failure.of_source:
                 self.open_source(failure.source)
             else:
                 self.open_log(failure.task, failure.attempt, "stderr")

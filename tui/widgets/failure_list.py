@@ -13,11 +13,13 @@ from ..log_text import wrap_words
 from ..model import SweepModel
 from ..view import Failure
 from .line_list import LineList
-from .paint import Span, fit
+from .paint import Span, fit, fit_name
 
 _NONE = Style.null()
 _LINES = 2
 """Of the reason of one task. What keeps a source from working is told whole: it says what to do."""
+_LAST_WORDS = 8
+"""Lines of what an instance has left, as far as there is room under the reason."""
 
 
 @lru_cache(maxsize=1024)
@@ -87,8 +89,14 @@ class FailureList(LineList):
         if len(lines) > most:
             rest = " ".join(lines[most - 1 :])
             lines[most - 1 :] = [fit(rest, width, ellipsis=self.glyphs.ellipsis)]
-        # Tasks stand at equal distances, so that the eye can go down the column.
-        return lines if failure.of_source else [*lines, *[""] * (_LINES - len(lines))]
+        if not failure.of_source:
+            # Tasks stand at equal distances, so that the eye can go down the column.
+            return [*lines, *[""] * (_LINES - len(lines))]
+        room = min(_LAST_WORDS, max(2, height - 1 - len(lines)))
+        said = [
+            fit(line, min(width - 2, len(line)), ellipsis=self.glyphs.ellipsis) for line in failure.last_words
+        ]
+        return [*lines, *(f"{self.glyphs.quote} {line}" for line in said[-room:])]
 
     # -- painting ------------------------------------------------------------------------------------------
 
@@ -109,7 +117,7 @@ class FailureList(LineList):
         if failure.tasks:
             one = failure.tasks == 1
             who = fmt.task_id(failure.task).removeprefix("task_") if one else f"{failure.tasks:,} tasks"
-            ending = f"launch failed, {who}"
+            ending = f"{'instance lost' if failure.lost else 'launch failed'}, {who}"
             if one and failure.state != "failed":
                 ending += f", now {failure.state}"
             style, glyph = self.look("state--failed"), self.glyphs.states["failed"]
@@ -121,7 +129,7 @@ class FailureList(LineList):
         room = max(6, width - len(ending) - 4)
         spans: list[Span] = [
             (f"{glyph} ", style),
-            (fit(name, min(room, len(name)), ellipsis=self.glyphs.ellipsis), self.look("text--strong")),
+            (fit_name(name, min(room, len(name)), ellipsis=self.glyphs.ellipsis), self.look("text--strong")),
             (f"  {ending}", style),
         ]
         if len(name) + len(at) < room:

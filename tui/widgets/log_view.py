@@ -67,6 +67,11 @@ class LogView(ScrollView, can_focus=True):
             self._to_end()
         self.refresh()
 
+    @property
+    def absent(self) -> str:
+        """Why it shows nothing; empty if it shows something."""
+        return "" if self.text.lines else self._absent
+
     def search(self, query: str) -> int:
         """Mark what matches; returns in how many lines."""
         self._wanted = query

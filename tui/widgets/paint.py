@@ -31,6 +31,19 @@ def fit(text: str, width: int, *, right: bool = False, ellipsis: str = "…") ->
     return set_cell_size(text, width - 1) + ellipsis
 
 
+def fit_name(text: str, width: int, *, ellipsis: str = "…") -> str:
+    """The same for a name: cut in its middle, for both of its ends tell it from others (`ec2-us-…st-1`)."""
+    length = len(text) if text.isascii() else cell_len(text)
+    if length <= width or width < 8:
+        return fit(text, width, ellipsis=ellipsis)
+    tail = (width - 1) // 2
+    head = set_cell_size(text, width - 1 - tail) + ellipsis
+    end = text[-tail:]
+    while cell_len(end) > tail:
+        end = end[1:]
+    return set_cell_size(head, width - cell_len(end)) + end
+
+
 def strip(spans: Iterable[Span], width: int, base: Style) -> Strip:
     """The spans over the `base` style, as a line of exactly `width` cells."""
     segments = [Segment(text, base + style) for text, style in spans if text]

@@ -10,13 +10,16 @@ from textual.widget import Widget
 
 from .. import format as fmt
 from .. import sources as words
+from ..columns import MAX_SOURCE
 from ..sources import SourceRow
 from .line_list import LineList
-from .paint import Span, cells, fit, spread
+from .paint import Span, cells, fit, fit_name, spread
 
 _NONE = Style.null()
 _BAR = 24
 """Cells a bar is long where the words beside it need the room."""
+_LEAST_BAR = 8
+"""Cells that are left to it by the longest name."""
 
 
 class SourceBars(LineList):
@@ -81,11 +84,11 @@ class SourceBars(LineList):
     def _bar(self, source: SourceRow, width: int) -> list[Span]:
         unknown = source.busy if source.unreachable_since is not None else source.unknown
         numbers = f" {source.busy}{'?' if unknown else ''}/{source.slots}"
-        longest = max(len(s.name) for s in self._sources)
-        name = fit(fmt.clean(source.name), max(8, min(longest, width // 3)), ellipsis=self.glyphs.ellipsis)
         spans: list[Span] = [(numbers, _NONE)]
         if source.queued:
             spans.append((f" {self.glyphs.states['queued']}{source.queued:,}", self.look("state--queued")))
+        room = self._name_width(width - cells(spans) - _LEAST_BAR - 2)
+        name = fit_name(fmt.clean(source.name), room, ellipsis=self.glyphs.ellipsis)
         length = max(4, width - len(name) - cells(spans) - 2)
         full = min(length, round(length * source.busy / source.slots)) if source.slots else 0
         if source.busy and not full:
@@ -99,13 +102,17 @@ class SourceBars(LineList):
             *spans,
         ]
 
+    def _name_width(self, most: int) -> int:
+        """All names have the room that the longest needs, if there is that much."""
+        longest = max(len(source.name) for source in self._sources)
+        return max(8, min(longest, MAX_SOURCE, most))
+
     def _only_line(self, source: SourceRow, width: int) -> list[Span]:
         """Sign, bar and slots; beside them its health in words, where that leaves the bar enough."""
         sign: Span = (f"{self.glyphs.health[source.health]} ", self._look_of(source))
         text = words.words(source, self._now) if source.health in words.TROUBLED else ""
         text = text or " ".join([*words.pace(source, self._now), *words.figures(source)[:2]])
-        longest = max(8, min(max(len(s.name) for s in self._sources), width // 3))
-        beside = width - longest - _BAR - 4
+        beside = width - self._name_width(width // 2) - _BAR - 4
         if beside < 12 or not text:
             return [sign, *self._bar(source, width - 2)]
         style = self._look_of(source) if source.health in words.TROUBLED else self.look("text--muted")

@@ -8,6 +8,7 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
+from ...engine.redact import shown
 from .. import format as fmt
 from .. import sources as words
 from ..glyphs import Glyphs
@@ -98,7 +99,9 @@ class SourceSummary(Widget):
 
     def _options(self, source: SourceRow, width: int) -> list[list[Span]]:
         """Its options, one after the other, on as many lines as they take."""
-        pairs = [f"{key}={'; '.join(map(fmt.clean, value.splitlines()))}" for key, value in source.options]
+        pairs = [
+            shown(f"{key}={'; '.join(map(fmt.clean, value.splitlines()))}") for key, value in source.options
+        ]
         lines: list[str] = []
         for pair in pairs:
             text = fit(pair, min(width, len(pair)), ellipsis=self.glyphs.ellipsis)

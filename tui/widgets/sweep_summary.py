@@ -159,28 +159,30 @@ class SweepSummary(Widget):
         ]
         if facts.uncollected:
             wide.append((f"{facts.uncollected:,} coming home", self.look("text--muted")))
-        spans = _joined(wide, "   ")
-        if cells(spans) > width:
-            spans = _joined(wide, "  ")
+        ways = [_joined(wide, "   "), _joined(wide, "  ")]
         # Words give way from the end: what waits is understood without.
         for place in reversed(range(len(shown))):
-            if cells(spans) <= width:
-                break
-            wide[place] = (
-                f"{self.glyphs.states[shown[place]]} {facts.counts[shown[place]]:,}",
-                wide[place][1],
-            )
-            spans = _joined(wide, "  ")
-        return self._with_cost(spans, facts.cost, width)
+            sign = f"{self.glyphs.states[shown[place]]} {facts.counts[shown[place]]:,}"
+            wide[place] = (sign, wide[place][1])
+            ways.append(_joined(wide, "  "))
+        costs = [form.replace("·", self.glyphs.separator) for form in facts.cost]
+        return self._with_cost(ways, costs, width)
 
-    def _with_cost(self, spans: list[Span], cost: str, width: int) -> list[Span]:
-        """What it costs at the end of the line, as much of it as there is room for."""
+    def _with_cost(self, ways: list[list[Span]], costs: list[str], width: int) -> list[Span]:
+        """The counts, and what it costs at the end of the line; `ways` and `costs`: the longest first.
+
+        The words of the counts give way before the shortest form of the cost that tells more than what it has cost.
+        """
         muted = self.look("text--muted")
-        for words in (cost, cost.partition(" · ")[0]):
-            text = words.replace("·", self.glyphs.separator)
-            if text and cells(spans) + cells([(text, muted)]) + 2 <= width:
+        told = costs[:-1] or costs
+        for spans, text in [
+            *((ways[0], text) for text in told),
+            *((spans, told[-1]) for spans in ways[1:] if told),
+            *((spans, text) for spans in ways for text in costs[-1:]),
+        ]:
+            if cells(spans) + cells([(text, muted)]) + 2 <= width:
                 return spread(spans, [(text, muted)], width)
-        return spans
+        return next((spans for spans in ways if cells(spans) <= width), ways[-1])
 
     def _brief(self, facts: Facts, width: int) -> list[Span]:
         """For a terminal of a few lines: status, how far, what failed."""
@@ -214,6 +216,9 @@ class SweepSummary(Widget):
             troubled = alarm(facts.sources, self._now)
             if troubled:
                 return troubled
+            if facts.blind:
+                text = "; ".join(facts.blind)
+                return f"{text[:1].upper()}{text[1:]}."
         unknown = facts.counts.get("unknown", 0)
         if unknown:
             return f"Nobody can say whether {fmt.plural(unknown, 'task')} still {'runs' if unknown == 1 else 'run'}."

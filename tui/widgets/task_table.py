@@ -7,14 +7,17 @@ from collections.abc import Hashable, Sequence
 from rich.style import Style
 from textual.reactive import reactive
 
+from ...engine.redact import shown_value
 from .. import format as fmt
 from ..columns import Column, choose_columns
 from ..model import SweepModel
 from ..view import Sort, TaskRow
 from .line_list import LineList
-from .paint import Span, fit
+from .paint import Span, fit, fit_name
 
 _GAP = "  "
+_WITH_COST = 100
+"""Columns of the screen from which on there is room for what each task has cost."""
 _NONE = Style.null()
 
 
@@ -97,9 +100,11 @@ class TaskTable(LineList):
         width = max((len(source.name) for source in sources), default=0)
         reason = max((len(why) for source in sources for _, _, why in source.waits), default=0)
         state = len("q queued ()") + reason if reason else 0
+        priced = model.facts is not None and model.facts.priced
         return choose_columns(
-            self.size.width - 2, len(model.rows), model.name_width, width, model.params, state
-        )
+            self.size.width - 2, len(model.rows), model.name_width, width, model.params, state,
+            priced=priced, cost=priced and self.screen.size.width >= _WITH_COST,
+        )  # fmt: skip
 
     def tick(self) -> None:
         """Time has passed: what runs is repainted."""
@@ -142,9 +147,11 @@ class TaskTable(LineList):
         plain = self.look("text--muted") if waiting else _NONE
         for column in self._columns:
             text, style = self._cell(row, column, plain)
-            spans.append(
-                (fit(text, column.width, right=column.right, ellipsis=glyphs.ellipsis) + _GAP, style)
-            )
+            if column.key == "source":
+                cell = fit_name(text, column.width, ellipsis=glyphs.ellipsis)
+            else:
+                cell = fit(text, column.width, right=column.right, ellipsis=glyphs.ellipsis)
+            spans.append((cell + _GAP, style))
         return spans
 
     def _cell(self, row: TaskRow, column: Column, plain: Style) -> Span:
@@ -163,10 +170,16 @@ class TaskTable(LineList):
                 return str(row.attempt or ""), plain if row.attempt > 1 else self.look("text--muted")
             case "time":
                 return fmt.duration(row.elapsed(self.now)), plain
+            case "cost":
+                # Not sooner: it brings half of the engine along, and the first picture comes without.
+                from ..money import column_money
+
+                usd = row.cost(self.now)
+                return ("" if usd is None else column_money(usd)), self.look("text--muted")
             case "exit":
                 style = self.look("state--failed") if row.state == "failed" else self.look("text--muted")
                 return fmt.short_ending(row.kind, row.exit_code, row.signal), style
             case _:
                 params = self._model.tasks[row.task].params
                 key = column.key.removeprefix("param:")
-                return (fmt.value(params[key]) if key in params else ""), plain
+                return (shown_value(key, params[key], fmt.value(params[key])) if key in params else ""), plain

@@ -32,6 +32,8 @@ MARK = "SPAWN_EMULATED_INSTANCE"
 GRACE = 5.0
 """Seconds from TERM to KILL when a machine shuts down."""
 _LIMIT = 20.0
+_UPLOAD_EVERY = 2
+"""Seconds between two uploads of growing logs: who watches a demo does not wait, and here no upload is paid for."""
 _POWER = """\
 #!/bin/sh
 # On this machine of the demo nothing is shut down: the emulator is told, and ends what runs here.
@@ -135,7 +137,7 @@ class Processes:
             "PATH": f"{home / 'bin'}:{os.environ.get('PATH', os.defpath)}", "HOME": str(home),
             "LANG": os.environ.get("LANG", "C.UTF-8"), "TMPDIR": str(home / "tmp"), "SPAWN_ROOT": str(home / "root"),
             "SPAWN_SYSTEMD": str(home / "none"), "AWS_EC2_METADATA_SERVICE_ENDPOINT": self._metadata(instance),
-            MARK: self._token(instance),
+            "SPAWN_UPLOAD_EVERY": str(_UPLOAD_EVERY), MARK: self._token(instance),
         }  # fmt: skip
         started = subprocess.Popen(
             ["/bin/sh", path], cwd=home, env=environ, stdin=subprocess.DEVNULL, stdout=console, stderr=console,
