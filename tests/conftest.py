@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import pytest
 
 pytest_plugins = ["tests.parts.fixtures", "tests.parts.aws"]
@@ -23,6 +26,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures: list[str] = getattr(item, "fixturenames", [])
         if not _REAL.isdisjoint(fixtures) or str(item.path).endswith(_REAL_MODULES):
             item.add_marker(pytest.mark.parts)
+
+
+KILLS: pytest.StashKey[Counter[str]] = pytest.StashKey()
+"""Engines that the crash suite killed, by what they were about to do."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[KILLS] = Counter()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker of xdist has ended."""
+    node.config.stash[KILLS].update(getattr(node, "workeroutput", {}).get("kills", {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    kills = config.stash[KILLS]
+    if kills:
+        each = ", ".join(f"{count} {what}" for what, count in sorted(kills.items()))
+        terminalreporter.write_line(f"{sum(kills.values())} engines killed: {each}")
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ..conftest import KILLS
 from . import field as fields
 from .field import Field
 
@@ -20,10 +21,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="reads /proc"))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if fields.kills:
-        each = ", ".join(f"{count} {what}" for what, count in sorted(fields.kills.items()))
-        terminalreporter.write_line(f"{sum(fields.kills.values())} engines killed: {each}")
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """What was killed is told at the end by tests/conftest.py, which hears of all workers."""
+    session.config.stash[KILLS].update(fields.kills)
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["kills"] = dict(fields.kills)
 
 
 @pytest.fixture
