@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..engine.collect.elsewhere import BOOTSTRAP, CONSOLE
 from ..engine.ids import task_name
-from ..engine.redact import shown
+from ..engine.redact import said
 from ..state.layout import SweepLayout
 from . import format as fmt
 
@@ -52,7 +52,7 @@ def _tail(path: Path) -> tuple[str, ...]:
     except OSError:
         # It is not there, or not yet; that its disk fails is told where the sweep is read.
         return ()
-    lines = shown(data.decode("utf-8", "replace")).splitlines()
+    lines = said(data.decode("utf-8", "replace")).splitlines()
     if size > _BYTES:
         lines = lines[1:]
     return tuple(line for line in map(fmt.log_line, lines) if line.strip())[-MOST:]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..engine.ids import task_name
-from ..engine.redact import shown
+from ..engine.redact import said, shown
 from ..state.layout import SweepLayout
 from . import format as fmt
 from .instance_feed import InstanceTarget
@@ -153,7 +153,7 @@ def _silent(row: TaskRow, attempt: int, stream: Stream) -> str:
     if attempt != row.attempt:
         return f"Attempt {attempt} left nothing on {stream}."
     if row.kind == "launch_failed":
-        return f"It could not be launched: {fmt.clean(shown(row.message)) or 'no reason is known'}"
+        return f"It could not be launched: {fmt.clean(said(row.message)) or 'no reason is known'}"
     if row.state == "pending":
         again = f", not before {fmt.clock(row.not_before)}" if row.not_before else ""
         return f"Attempt {attempt} left nothing on {stream}. It waits for its next try{again}."

@@ -10,7 +10,7 @@ from itertools import islice
 from ..engine import events as ev
 from ..engine.collect.elsewhere import is_cloud
 from ..engine.cost import blind_lines
-from ..engine.redact import shown
+from ..engine.redact import said
 from ..engine.sweep import ACTIVE, Attempt, Sweep, Task, TaskState
 from ..engine.viewer import Viewer
 from ..state.layout import SweepLayout
@@ -234,7 +234,7 @@ def _launch(sweep: Sweep, group: LaunchFailure, last_words: LastWords) -> Failur
     lost = group.kind == "source_lost"
     words = last_words.of(group.task, group.attempt) if lost or (instance and _in_cloud(sweep, group)) else ()
     return Failure(
-        group.task, group.attempt, group.kind, None, None, shown(group.message), group.source, group.at,
+        group.task, group.attempt, group.kind, None, None, said(group.message), group.source, group.at,
         sweep.tasks[group.task].state.value, len(group.tasks), words, lost,
     )  # fmt: skip
 
@@ -258,5 +258,5 @@ def _of_source(source: SourceRow, told: set[tuple[str, str]]) -> list[Failure]:
 def _failure(task: Task, attempt: Attempt) -> Failure:
     return Failure(
         task.index, attempt.number, attempt.kind or "exit", attempt.exit_code, attempt.signal,
-        shown(attempt.message), attempt.source, attempt.ended_at or attempt.launched_at, task.state.value,
+        said(attempt.message), attempt.source, attempt.ended_at or attempt.launched_at, task.state.value,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from ...engine.ids import parse_task_numbers
 from ...engine.viewer import Viewer
 from .collect_after import copy, delete, merge, print_best
 from .collect_bring import bring_home
+from .collect_ssh import bring_over_ssh
 from .find import readable, sweep_argument
 from .output import SOME_FAILED, UserError, say
 
@@ -42,6 +43,18 @@ _BEST = 10
     is_flag=True,
     help="When all is home and verified: delete it on the other machines and in the bucket.",
 )
+@click.option(
+    "--over-ssh",
+    is_flag=True,
+    help="Not from the bucket: straight from EC2 instances that run, what their tasks have written so far.",
+)
+@click.option("--user", metavar="NAME", help="With --over-ssh: log in as this user, as in connect.")
+@click.option(
+    "--key",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="With --over-ssh: private key (default: as in connect).",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per attempt, a summary, the best.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def collect(
@@ -52,6 +65,9 @@ def collect(
     best: int | None,
     minimize: bool,
     delete_remote: bool,
+    over_ssh: bool,
+    user: str | None,
+    key: str | None,
     as_json: bool,
     yes: bool,
 ) -> int:
@@ -63,20 +79,31 @@ def collect(
     \b
     spawn-tui collect latest --metric val_acc --best 3
     spawn-tui collect latest --metric loss --minimize --output results/
+    spawn-tui collect latest --over-ssh --tasks 1,3-5
 
-    Exit status: 0 all is home, 1 something is not.
+    With --over-ssh, SFTP looks at instances while they run (or run again: kept ones that were started by hand). What
+    comes so is partial while the task runs, and counts for nothing: every attempt is collected from the bucket when it
+    has ended, all the same, and what came from there stays.
+
+    Exit status: 0 all is home (--over-ssh: as far as it is written), 1 something is not.
     """
     from ...engine.collect.gather import far_sources
 
     if metric is None and (best is not None or minimize):
         raise UserError("--best and --minimize need --metric NAME: best by what?")
+    if not over_ssh and (user is not None or key is not None):
+        raise UserError("--user and --key say how to log in to instances; they need --over-ssh")
+    if over_ssh and delete_remote:
+        raise UserError("--delete-remote deletes what came from the bucket; it does not go with --over-ssh")
     viewer = readable(lambda: Viewer(root))
     chosen = _chosen(viewer, tasks)
     if delete_remote:
         _require_deletable(viewer, tasks)
     sources = far_sources(viewer.sweep, chosen)
     holder = readable(viewer.holder)
-    if holder is not None:
+    if over_ssh:
+        all_home = bring_over_ssh(viewer, chosen, user or "", key or "", as_json)
+    elif holder is not None:
         say(f"the engine of {viewer.sweep.id} ({holder.describe()}) brings results home itself, as tasks end")
         all_home = False
     else:

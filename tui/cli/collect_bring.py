@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ...engine.viewer import Viewer
@@ -15,13 +17,19 @@ if TYPE_CHECKING:
     from ...engine.collect.bring import Collected
     from ...engine.collect.gather import FarSource
 
-_EVERY = 0.2
+EVERY = 0.2
 """Seconds between two looks at the progress."""
 
 
 def bring_home(viewer: Viewer, sources: Sequence[FarSource], as_json: bool) -> bool:
     """Whether all that these sources hold is home then. Raises `UserError` if another `collect` is at it."""
-    # Two at a time would fetch everything twice.
+    with alone(viewer):
+        return _bring(viewer, sources, as_json)
+
+
+@contextmanager
+def alone(viewer: Viewer) -> Generator[None]:
+    """While inside, no other `collect` is at this sweep: two would fetch everything twice. Raises `UserError`."""
     lock = EngineLock(viewer.root / "collect.lock")
     try:
         lock.acquire()
@@ -30,7 +38,7 @@ def bring_home(viewer: Viewer, sources: Sequence[FarSource], as_json: bool) -> b
             f"{viewer.sweep.id} is being collected already, by {held.holder.describe()}", status=SOME_FAILED
         ) from None
     try:
-        return _bring(viewer, sources, as_json)
+        yield
     finally:
         lock.release()
 
@@ -38,7 +46,7 @@ def bring_home(viewer: Viewer, sources: Sequence[FarSource], as_json: bool) -> b
 def _bring(viewer: Viewer, sources: Sequence[FarSource], as_json: bool) -> bool:
     from ...engine.collect.gather import Gathering, ask_after_given_up
 
-    tally = _Tally()
+    tally = Tally()
     for source in sources:
         try:
             ask_after_given_up(source, viewer.sweep.id, viewer.root)
@@ -56,11 +64,11 @@ def _bring(viewer: Viewer, sources: Sequence[FarSource], as_json: bool) -> bool:
         )  # fmt: skip
         try:
             while gathering.left:
-                told = gathering.next(_EVERY)
+                told = gathering.next(EVERY)
                 if told is not None:
-                    tally.count(*told)
+                    tally.count(told[1])
                     shown.step()
-                    _report(*told, as_json=as_json, note=shown.note)
+                    report(*told, as_json=as_json, note=shown.note)
         finally:
             gathering.close()
     if as_json:
@@ -85,11 +93,13 @@ def away() -> tuple[type[Exception], ...]:
     return HostAway, HostRefused, AreaError, AwsError, LaunchDamaged
 
 
-class _Tally:
+class Tally:
+    """What came of all attempts together; sizes in bytes."""
+
     def __init__(self) -> None:
         self.attempts = self.home = self.files = self.size = self.moved = 0
 
-    def count(self, source: str, collected: Collected) -> None:
+    def count(self, collected: Collected) -> None:
         self.attempts += 1
         self.home += not collected.problem
         self.files += collected.files
@@ -97,12 +107,21 @@ class _Tally:
         self.moved += collected.moved
 
 
-def _report(source: str, collected: Collected, *, as_json: bool, note: Note) -> None:
+def report(
+    source: str,
+    collected: Collected,
+    *,
+    as_json: bool,
+    note: Note,
+    more: Mapping[str, object] = MappingProxyType({}),
+) -> None:
+    """Say what became of one attempt. `more`: what its line of JSON has besides."""
     if as_json:
         data_json({
             "task": collected.ref.task + 1, "attempt": collected.ref.attempt, "source": source,
             "files": collected.files, "size": collected.size, "moved": collected.moved,
             "problem": _encodable(collected.problem), "notes": [_encodable(text) for text in collected.notes],
+            **more,
         })  # fmt: skip
     for text in ([collected.problem] if collected.problem else []) + list(collected.notes):
         note(f"{collected.name}: {fmt.clean(text)}")

@@ -116,19 +116,26 @@ def _quick(spec: SourceSpec) -> SourceSpec:
 
 def _end(root: Path) -> None:
     """Cancel what is left of it: without its AWS it could never end."""
-    if Viewer(root).status() in FINAL:
+    if _rests(root):
         return
-    say("spawn-tui: ending what still runs, as its AWS ends with this command")
-    post_request(root, "cancel", force=True)
-    # After Ctrl-C in a terminal without the UI the engine is gone, and nobody would take the request.
-    start_engine(root)
+    if Viewer(root).status() not in FINAL:
+        say("spawn-tui: ending what still runs, as its AWS ends with this command")
+        post_request(root, "cancel", force=True)
+        # After Ctrl-C in a terminal without the UI the engine is gone, and nobody would take the request.
+        start_engine(root)
     try:
-        ended = wait_for(lambda: Viewer(root).status() in FINAL, END_LIMIT, every=0.2)
+        ended = wait_for(lambda: _rests(root), END_LIMIT, every=0.2)
     except KeyboardInterrupt:
         ended = False
     if not ended:
         _stop_engine(root)
         say(f"spawn-tui: warning: {root.name} has not ended in order, and its AWS is gone; its files: {root}")
+
+
+def _rests(root: Path) -> bool:
+    """Whether it has ended, and its engine has looked whether anything is left."""
+    viewer = Viewer(root)
+    return viewer.status() in FINAL and viewer.holder() is None
 
 
 def _stop_engine(root: Path) -> None:

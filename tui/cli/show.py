@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from ...engine.ids import task_name
-from ...engine.redact import redacted
+from ...engine.redact import said
 from ...engine.snapshot import SnapshotError
 from ...engine.summary import counts, eta, summary
 from ...engine.sweep import FINAL, Sweep, SweepStatus, TaskState
@@ -214,7 +214,7 @@ def errors(root: Path, as_json: bool) -> int:
     for index in sorted(viewer.sweep.failures):
         task = viewer.sweep.tasks[index]
         attempt = task.attempts[-1]
-        message = redacted(attempt.message)  # a program may say anything of itself
+        message = said(attempt.message)  # a program may say anything of itself
         if as_json:
             data_json({
                 "task": task_name(index), "label": viewer.plan.tasks[index].label, "attempt": attempt.number,
@@ -238,7 +238,7 @@ def errors(root: Path, as_json: bool) -> int:
         for group in launches:
             data_json({
                 "source": group.source, "kind": group.kind, "tasks": len(group.tasks),
-                "last_task": task_name(group.task), "message": redacted(group.message), "last_at": iso(group.at),
+                "last_task": task_name(group.task), "message": said(group.message), "last_at": iso(group.at),
             })  # fmt: skip
         return 0
     if not rows:
@@ -252,7 +252,7 @@ def errors(root: Path, as_json: bool) -> int:
     for group in launches:
         what = "launch failed" if group.kind == "launch_failed" else "instance lost"
         data(f"{fmt.clean(group.source)}: {what} for {fmt.plural(len(group.tasks), 'task')}: "
-             f"{fmt.clean(redacted(group.message)) or 'no reason is known'}")  # fmt: skip
+             f"{fmt.clean(said(group.message)) or 'no reason is known'}")  # fmt: skip
     for source in viewer.sweep.sources.values():
         row = source_row(source)
         if row.health in ("unreachable", "disabled", "probing"):

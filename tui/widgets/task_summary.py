@@ -9,7 +9,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from ...engine.cost import money, per_hour
-from ...engine.redact import shown, shown_value
+from ...engine.redact import said, shown_value
 from .. import format as fmt
 from ..glyphs import Glyphs
 from ..instance_feed import InstanceTold
@@ -111,7 +111,7 @@ class TaskSummary(Widget):
             if row.counts and row.number < model.attempts[-1].number:
                 spans.append(("  this one counts", self.look("text--strong")))
             room = width - cells(spans) - 2
-            message = fmt.clean(shown(row.message))
+            message = fmt.clean(said(row.message))
             if message and message != word and room > 8:
                 spans.append(("  ", _NONE))
                 spans.append((fit(message, min(room, len(message)), ellipsis=self.glyphs.ellipsis), muted))
@@ -191,7 +191,7 @@ class TaskSummary(Widget):
             parts.append((words, self.look("text--warning" if left < SOON else "text--muted")))
         parts += [(text, muted) for text in self._price(row)]
         if alive and instance.trouble:
-            text = fmt.clean(shown(instance.trouble))
+            text = fmt.clean(said(instance.trouble))
             parts.append(
                 (fit(text, min(width, len(text)), ellipsis=self.glyphs.ellipsis), self.look("text--warning"))
             )
@@ -199,7 +199,7 @@ class TaskSummary(Widget):
 
     def _message(self) -> str:
         row = self._model.rows[self._index]
-        return fmt.clean(shown(row.message)) if row.state in ("failed", "completed") else ""
+        return fmt.clean(said(row.message)) if row.state in ("failed", "completed") else ""
 
     def render_line(self, y: int) -> Strip:
         width, base = self.size.width, self.visual_style.rich_style
