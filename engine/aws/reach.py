@@ -28,6 +28,17 @@ class CannotReach(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class WayIn:
+    """As whom, where and with which key; an empty key: what the agent and ssh's own configuration have."""
+
+    user: str
+    address: str
+    key: str
+    port: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Login:
     """`argv`: the command that logs in. `notes`: what a person should know before."""
 
@@ -48,9 +59,27 @@ class Wish:
 def login_to(
     instance: Instance, region: str, cloud: Cloud, wish: Wish, *, ssh_key: str, known_hosts: Path, home: Path
 ) -> Login:
+    """The command that logs in to a running instance. As `way_in`; what its network keeps out is a note, too."""
+    way = way_in(instance, region, cloud, wish, ssh_key=ssh_key, home=home)
+    options = [
+        f"HostKeyAlias={instance.id}", "CheckHostIP=no", "StrictHostKeyChecking=accept-new",
+        f"UserKnownHostsFile={_quoted(known_hosts)}", f"ConnectTimeout={CONNECT_LIMIT}",
+    ]  # fmt: skip
+    argv = ["ssh", *(word for option in options for word in ("-o", option))]
+    if way.key:
+        argv += ["-i", way.key, "-o", "IdentitiesOnly=yes"]
+    argv += ["-p", str(way.port)] if way.port else []
+    closed = closed_words(instance, region, cloud, way.port or SSH_PORT)
+    # Behind `--` nothing is an option of ssh, not even in the command.
+    return Login(
+        (*argv, "--", f"{way.user}@{way.address}", *wish.command), (*way.notes, *([closed] if closed else []))
+    )
+
+
+def way_in(instance: Instance, region: str, cloud: Cloud, wish: Wish, *, ssh_key: str, home: Path) -> WayIn:
     """How to log in to a running instance. `ssh_key`: the private key its source names; `home`: where `.ssh` is.
 
-    Raises `CannotReach`; that the image or the network cannot be asked about is a note.
+    Raises `CannotReach`; that the image cannot be asked about is a note.
     """
     if instance.state != "running":
         raise CannotReach(f"{instance.id} is {instance.state}; {_REMEDY.get(instance.state, _GONE)}")
@@ -64,20 +93,7 @@ def login_to(
         )
     key = _key(instance, wish, ssh_key, home, notes)
     user = wish.user or _user(instance, region, cloud, notes)
-    port = wish.port or SSH_PORT
-    closed = _closed(instance, region, cloud, port)
-    if closed:
-        notes.append(closed)
-    options = [
-        f"HostKeyAlias={instance.id}", "CheckHostIP=no", "StrictHostKeyChecking=accept-new",
-        f"UserKnownHostsFile={_quoted(known_hosts)}", f"ConnectTimeout={CONNECT_LIMIT}",
-    ]  # fmt: skip
-    argv = ["ssh", *(word for option in options for word in ("-o", option))]
-    if key:
-        argv += ["-i", key, "-o", "IdentitiesOnly=yes"]
-    argv += ["-p", str(port)] if wish.port else []
-    # Behind `--` nothing is an option of ssh, not even in the command.
-    return Login((*argv, "--", f"{user}@{address}", *wish.command), tuple(notes))
+    return WayIn(user, address, key, wish.port, tuple(notes))
 
 
 _REMEDY = {
@@ -123,7 +139,7 @@ def _user(instance: Instance, region: str, cloud: Cloud, notes: list[str]) -> st
         return USER
 
 
-def _closed(instance: Instance, region: str, cloud: Cloud, port: int) -> str:
+def closed_words(instance: Instance, region: str, cloud: Cloud, port: int) -> str:
     """Why nobody gets through to `port`, in words; empty if somebody does.
 
     From where is not looked at: which address this machine has to others is not known.
