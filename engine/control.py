@@ -172,7 +172,7 @@ def _taken(sweep: Sweep, request_id: str, content: dict[str, object] | None) -> 
         raise ValueError("a budget is more than nothing; cancel the sweep instead")
     if verb == "resume" and sweep.budget_spent:
         raise ValueError(
-            f"the budget of {sweep.budget:.2f} USD is spent; raise it with: spawn-tui resume {sweep.id} --budget N"
+            f"the budget of ${sweep.budget:.2f} is spent; raise it with: spawn-tui resume {sweep.id} --budget N"
         )
     if sweep.ended is not None and verb not in _AFTER_THE_END:
         raise ValueError(f"the sweep has ended ({sweep.ended})")

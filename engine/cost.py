@@ -73,6 +73,16 @@ def sweep_cost(sweep: Sweep, now: float) -> Amount:
     return _sum(source_cost(source, now) for source in sweep.sources.values())
 
 
+def certain_cost(sweep: Sweep, now: float) -> float:
+    """USD that nobody can take back any more, as far as prices are known.
+
+    Of a source that a new engine is about to hear only what has ended counts: the rest may have ended long ago.
+    """
+    return sum(
+        source.spent if source.is_awaited(now) else source.cost(now) for source in sweep.sources.values()
+    )
+
+
 def burn_rate(sweep: Sweep) -> Amount:
     """USD per hour of what runs now."""
     return _sum(
@@ -99,16 +109,18 @@ def projected(sweep: Sweep, now: float) -> Amount | None:
 
 
 def when_spent(sweep: Sweep, usd: float, now: float) -> float | None:
-    """When the sweep will have cost `usd`, if nothing begins or ends before; None if never."""
+    """When the sweep will have cost `usd` for certain, if nothing begins, ends or is heard before; None if never."""
     grows: list[tuple[float, float]] = []
     """When what is charged for its first minute begins to cost more, and by how much an hour."""
     rate = 0.0
     for source in sweep.sources.values():
+        if source.is_awaited(now):
+            continue
         rate += source.rate
         grows += [(start + source.least_seconds, young) for start, (young, _) in source.young.items()]
     grows = sorted(grow for grow in grows if grow[0] > now)
     rate -= sum(young for _, young in grows)
-    left = usd - sweep.cost(now)
+    left = usd - certain_cost(sweep, now)
     if left <= 0:
         return now
     for at, young in grows:
@@ -159,11 +171,15 @@ def _sum(amounts: Iterable[Amount]) -> Amount:
 
 
 def money(usd: float) -> str:
-    """As a person weighs it: `$0.0012`, `$3.41`, `$1,204`."""
+    """As a person weighs it: `$0.00017`, `$0.0012`, `$3.41`, `$1,204`; what is small keeps two digits, for sums."""
     if usd == 0:
         return "$0"
-    if usd < 0.00005:
-        return "<$0.0001"
+    if usd < 0.000005:
+        return "<$0.00001"
+    if usd < 0.0001:
+        return f"${usd:.6f}"
+    if usd < 0.001:
+        return f"${usd:.5f}"
     if round(usd, 4) < 0.1:
         return f"${usd:.4f}"
     return f"${usd:.2f}" if round(usd, 2) < 1000 else f"${usd:,.0f}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from . import events as ev
-from .cost import blind, when_spent
+from .cost import blind, certain_cost, when_spent
 from .spread import BATCH, earlier, launches, limits, recalls, withdrawals
 from .sweep import ANYWHERE, FINAL, SourceState, Sweep, SweepStatus, TaskState, backoff
 from .trust import hopeless, judge
@@ -37,7 +37,8 @@ class Decision:
 def decide(sweep: Sweep, now: float, *, launch: bool = True) -> Decision:
     """The next step. An empty decision without `wake_at` means: nothing to do until something happens.
 
-    Without `launch` everything but launching is decided (an engine that is about to stop).
+    Without `launch` everything is decided but launching, and what is taken back to be launched elsewhere (an engine
+    that is about to stop).
     """
     if sweep.ended is not None:
         return Decision()
@@ -91,14 +92,14 @@ def _housekeeping(sweep: Sweep, now: float) -> list[ev.Event]:
 
 def _budget(sweep: Sweep, now: float) -> list[ev.Event]:
     """What the money spent so far asks for."""
-    if not sweep.budget or sweep.budget_spent or _unheard(sweep):
+    if not sweep.budget or sweep.budget_spent:
         return []
     unseen: list[ev.Event] = [
-        ev.BudgetBlind(name, len(tasks)) for name, tasks, since in _blind(sweep) if now >= since + BLIND_AFTER
+        ev.BudgetBlind(name, len(tasks)) for name, tasks, at in _blind(sweep, now) if now >= at
     ]
     if unseen:
         return unseen
-    cost = sweep.cost(now)
+    cost = certain_cost(sweep, now)
     if cost >= sweep.budget:
         return [ev.BudgetSpent(round(cost, 4), sweep.budget_action)]
     if cost >= BUDGET_WARNING * sweep.budget and not sweep.budget_warned:
@@ -106,30 +107,37 @@ def _budget(sweep: Sweep, now: float) -> list[ev.Event]:
     return []
 
 
-def _blind(sweep: Sweep) -> list[tuple[str, list[int], float]]:
-    """Sources with tasks that run at a price nobody knows and that was not told, and since when the first does."""
-    if all(source.blind_told or not source.unpriced for source in sweep.sources.values()):
+def _blind(sweep: Sweep, now: float) -> list[tuple[str, list[int], float]]:
+    """Sources with tasks that run at a price nobody knows and that was not told, and when that is to be told."""
+    untold = {
+        source.name
+        for source in sweep.sources.values()
+        if source.unpriced and not source.blind_told and not source.is_awaited(now)
+    }
+    if not untold:
         return []
     return [
-        (name, tasks, min(sweep.tasks[task].attempts[-1].started_at or 0.0 for task in tasks))
+        (name, tasks, min(sweep.tasks[task].attempts[-1].started_at or 0.0 for task in tasks) + BLIND_AFTER)
         for name, tasks in blind(sweep).items()
-        if not sweep.sources[name].blind_told
+        if name in untold
     ]
 
 
-def _unheard(sweep: Sweep) -> bool:
-    """Whether what ran when the last engine stopped may have ended long ago: its source is heard first."""
-    return any(source.unheard and source.rate for source in sweep.sources.values())
-
-
 def _budget_ends(sweep: Sweep, now: float) -> float | None:
-    """When the next part of the budget will be spent if all goes on, or when what it does not see is to be told."""
-    if not sweep.budget or sweep.budget_spent or _unheard(sweep):
+    """When the next part of the budget will be spent if all goes on, or when what it does not see is to be told.
+
+    Or when it has waited long enough for a source that has not been heard yet.
+    """
+    if not sweep.budget or sweep.budget_spent:
         return None
     mark = sweep.budget if sweep.budget_warned else BUDGET_WARNING * sweep.budget
     at = when_spent(sweep, mark, now)
-    told = min((since + BLIND_AFTER for _, _, since in _blind(sweep)), default=None)
-    return earlier(None if at is None else max(now + _INSTANT, at), told)
+    told = min((at for _, _, at in _blind(sweep, now)), default=None)
+    awaited = min(
+        (s.awaited_until for s in sweep.sources.values() if (s.rate or s.unpriced) and s.is_awaited(now)),
+        default=None,
+    )
+    return earlier(None if at is None else max(now + _INSTANT, at), earlier(told, awaited))
 
 
 def _more_room(source: SourceState) -> ev.SourceRoom:

@@ -6,6 +6,7 @@ task that may be alive becomes an event; an end that comes again is a stray, kep
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -129,7 +130,8 @@ class SawWaiting:
 class SawHealth:
     """How the source feels: percentages of its machine, load per core; None where nobody can say.
 
-    `queue` in words of a scheduler: `12 running, 340 waiting`.
+    `queue` in words of a scheduler: `12 running, 340 waiting`; those of one poll belong together. They are journalled
+    as soon as they change by more than a count, so what has not changed is said in the same words.
     """
 
     cpu: float | None = None
@@ -189,6 +191,8 @@ class _Reading:
         self._strays: list[ev.End] = []
         self._waiting: dict[str, SawWaiting] = {}
         self._health: SawHealth | None = None
+        self._words: dict[str, None] = {}
+        """What it said of itself, each once."""
         self._brought: dict[tuple[int, int], ev.Brought] = {}
 
     def take(self, seen: Observation) -> None:
@@ -224,10 +228,23 @@ class _Reading:
                 self._waiting[seen.batch] = seen
             case SawHealth():
                 self._speaks = True
-                self._health = seen
+                self._feels(seen)
             case SawCollected():
                 key = (seen.task, seen.attempt)
                 self._brought[key] = ev.Brought(*key, seen.files, seen.size, seen.problem)
+
+    def _feels(self, seen: SawHealth) -> None:
+        """Figures come newer, words come besides: what is said once must not be lost to what is said after it."""
+        last = self._health or seen
+        if seen.queue:
+            self._words[seen.queue] = None
+        self._health = SawHealth(
+            last.cpu if seen.cpu is None else seen.cpu,
+            last.memory if seen.memory is None else seen.memory,
+            last.disk if seen.disk is None else seen.disk,
+            last.load if seen.load is None else seen.load,
+            "; ".join(self._words),
+        )
 
     def _over(self, seen: SawEnd | SawNothing | SawWithdrawn) -> None:
         """The attempt is over, or never began."""
@@ -290,7 +307,8 @@ class _Reading:
             felt = self._health
             level = level_of(memory=felt.memory, disk=felt.disk, load=felt.load)
             last = self._source.health_at
-            if last is None or level != self._source.level or now >= last + REPORT_EVERY:
+            said = _says_anew(felt.queue, self._source.queue_words)
+            if last is None or level != self._source.level or said or now >= last + REPORT_EVERY:
                 out.append(
                     ev.SourceHealth(
                         self._name, level, felt.cpu, felt.memory, felt.disk, felt.load, felt.queue
@@ -320,6 +338,14 @@ class _Reading:
         if held > 0:
             return ev.SourceRoom(self._name, held, reason)
         return ev.SourceDisabled(self._name, reason, "full")
+
+
+def _says_anew(words: str, before: str) -> bool:
+    """Whether these words say what those before did not: `13 running, 339 waiting` only counts what ran and waited."""
+    return bool(words) and _COUNT.sub("#", words) != _COUNT.sub("#", before)
+
+
+_COUNT = re.compile(r"(?<!\S)\d+(?!\S)")
 
 
 def _recovers(sweep: Sweep, seen: SawEnd | SawNothing | SawWithdrawn) -> bool:

@@ -17,7 +17,7 @@ from ..state.index import SweepIndex
 from ..state.layout import SweepLayout
 from ..state.lock import EngineLock
 from ..state.requests import pending
-from .after_cancel import look_after_cancel
+from .after_cancel import LookEnded, look_after_cancel
 from .clock import SteadyClock
 from .command import Renderer
 from .create import entry_of
@@ -186,7 +186,7 @@ def _run_locked(
             pause = engine.step()
         engine.finish()
         if engine.sweep.ended is SweepStatus.CANCELLED:
-            engine.note([str(seen) for seen in parts.after_cancel(layout.root, engine.sweep, lock.check)])
+            engine.note(_left(parts, layout.root, engine.sweep, lock, arrived))
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -194,6 +194,21 @@ def _run_locked(
         waker.close()
         disk.close()
     return engine.sweep
+
+
+def _left(parts: Parts, root: Path, sweep: Sweep, lock: EngineLock, arrived: Sequence[int]) -> list[str]:
+    """In words, what is left of a sweep that was cancelled. Raises `LockLost`."""
+
+    def check() -> None:
+        lock.check()
+        if arrived:
+            raise LookEnded
+
+    try:
+        return [str(seen) for seen in parts.after_cancel(root, sweep, check)]
+    except LookEnded:
+        name = signal.Signals(arrived[0]).name
+        return [f"{name}: EC2 was not asked to the end what is left; ask with: spawn-tui cancel {sweep.id}"]
 
 
 def _catch(arrived: list[int]) -> dict[int, signal._HANDLER]:  # pyright: ignore[reportPrivateUsage]

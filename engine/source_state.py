@@ -215,6 +215,9 @@ class SourceState:
     verdict: str = ""
     """What the last probe came to: `PROVED`, or why it failed; empty until it is known, and once it was acted on."""
 
+    keeps_waiting: bool = False
+    """Whether the last that was heard of its queue is that it was waited in for nothing."""
+
     room: int = 0
     room_reason: str = ""
     room_at: float = 0.0
@@ -280,6 +283,23 @@ class SourceState:
         least = self.least_seconds
         ahead = sum(rate * max(0.0, start + least - now) for start, (rate, _) in self.young.items())
         return self.spent + max(0.0, now * self.rate - self.rate_starts + ahead) / 3600
+
+    def is_awaited(self, now: float) -> bool:
+        """Whether it may be about to say that what ran here when the last engine stopped ended long ago.
+
+        Not of one that this engine found away or was refused by, nor of one that says nothing: costs go on there.
+        """
+        told = (self.unreachable_since, self.disabled_since if self.disabled_cause == "refused" else None)
+        return (
+            self.unheard
+            and now < self.awaited_until
+            and not any(since is not None and since > self.listening_since for since in told)
+        )
+
+    @property
+    def awaited_until(self) -> float:
+        """When the patience with a source that the engine has not heard since its start is over."""
+        return self.listening_since + HEARD_WITHIN
 
     def charged(self, rate: float, seconds: float) -> float:
         """USD for an attempt of `seconds`."""
@@ -373,6 +393,7 @@ class SourceState:
         self.waiting.discard(task)
         self.asked.pop(task, None)
         self.strikes, self.strike_reason, self.proven = 0, "", True
+        self.keeps_waiting = False
         if self.probing == task and self.disabled_cause != "failures":
             # What had failed was to reach it and to launch there; to wait for the end could take days.
             self.probing, self.verdict = None, PROVED
@@ -463,4 +484,7 @@ PRICED = frozenset({"ec2"})
 """Kinds whose every attempt costs something."""
 LEAST = {"ec2": 60.0}
 """Seconds charged at least, by kind ("Amazon EC2 On-Demand Pricing": per second, with a minimum of 60 seconds)."""
+HEARD_WITHIN = 120.0
+"""Seconds a budget waits after an engine's start for what a source says of those that ran there. A first look takes at
+most some tens of seconds; of one that was away before and still is, nothing more is journalled."""
 PROVED = "proved"

@@ -131,7 +131,7 @@ def _free(sweep: Sweep, needs: ev.Needs, taken: dict[str, int]) -> dict[str, int
     def takes(source: SourceState) -> bool:
         if not source.queue:
             return True
-        waits = bool(source.waiting) or bool(source.asked)
+        waits = bool(source.waiting) or bool(source.asked) or source.keeps_waiting
         return len(source.active) < source.slots and not (idle and waits)
 
     return {source.name: free[source.name] for source in usable if takes(source)}
@@ -211,7 +211,7 @@ def _fastest(sweep: Sweep, needs: ev.Needs, order: list[str], share: dict[str, i
     others = 0
     for source in sweep.sources.values():
         its = source.mean_seconds
-        if not source.suits(needs):
+        if not source.suits(needs) or source.keeps_waiting:
             continue
         if source.usable and its is not None and its < mean and source.name not in means:
             rounds = floor(mean / max(its, _INSTANT))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .home import iso
 from .ids import task_name
+from .source_state import SourceState
 from .sweep import Sweep, SweepStatus, TaskState
 
 
@@ -68,21 +69,32 @@ def summary(sweep: Sweep, status: SweepStatus, root: Path) -> dict[str, object]:
 def eta(sweep: Sweep, now: float) -> float | None:
     """Seconds until the last task ends, if tasks go on as they did: the mean time of an attempt, over the slots in use.
 
-    None while nothing has ended yet, or nothing is left.
+    Never less than the youngest of those that run needs. None while nothing has ended yet, nothing is left or it is
+    being cancelled, while no source that has work answers, and once one of the last tasks runs longer than the mean:
+    how much longer, nobody can say. O(active tasks).
     """
-    left = sweep.total - sweep.done
     ended = sum(source.completed + source.failed for source in sweep.sources.values())
-    busy = sum(source.busy_seconds for source in sweep.sources.values())
-    if not left or not ended:
+    working = [source for source in sweep.sources.values() if source.active or _takes_tasks(source)]
+    if not ended or sweep.cancel_requested or all(s.unreachable_since is not None for s in working):
         return None
-    slots = sum(s.slots for s in sweep.sources.values() if not s.removed and s.disabled_since is None)
+    mean = sum(source.busy_seconds for source in sweep.sources.values()) / ended
+    waiting, needs, running = sweep.counts[TaskState.PENDING], list[float](), 0
+    for task in (sweep.tasks[index] for source in working for index in source.active):
+        if task.state is TaskState.CANCELLING:
+            continue
+        started = task.attempts[-1].started_at
+        running += started is not None
+        needs.append(mean if started is None else mean - (now - started))
+    left = waiting + len(needs)
+    if not left or (not waiting and min(needs) < 0):
+        return None
+    slots = sum(s.slots for s in working if s.unreachable_since is None and _takes_tasks(s))
     if sweep.max_concurrent is not None:
         slots = min(slots, sweep.max_concurrent)
-    spent = sum(
-        now - attempt.started_at
-        for source in sweep.sources.values()
-        for index in source.active
-        if (attempt := sweep.tasks[index].attempts[-1]).started_at is not None
-    )
-    mean = busy / ended
-    return max(0.0, left * mean - min(spent, sweep.active * mean)) / max(1, min(slots, left))
+    at_once = max(1, min(max(slots, running), left))
+    work = waiting * mean + sum(max(0.0, need) for need in needs)
+    return max(work / at_once, *needs, mean if waiting else 0.0)
+
+
+def _takes_tasks(source: SourceState) -> bool:
+    return not source.removed and source.disabled_since is None

@@ -103,7 +103,7 @@ def _frame(sweep: Sweep, at: float, event: ev.Event) -> None:
             sweep.notes.append((at, describe(event)))
         case ev.BudgetWarned():
             sweep.budget_warned = True
-            sweep.notes.append((at, f"{event.cost:.2f} of {sweep.budget:.2f} USD are spent"))
+            sweep.notes.append((at, f"${event.cost:.2f} of ${sweep.budget:.2f} is spent"))
         case ev.BudgetSpent():
             _budget_spent(sweep, event)
         case ev.SweepEnded():
@@ -240,7 +240,7 @@ def _request(sweep: Sweep, event: ev.RequestTaken, at: float) -> None:
 
 def _budget_spent(sweep: Sweep, event: ev.BudgetSpent) -> None:
     sweep.budget_spent = sweep.budget_warned = sweep.paused = True
-    sweep.pause_reason = f"the budget of {sweep.budget:.2f} USD is spent"
+    sweep.pause_reason = f"the budget of ${sweep.budget:.2f} is spent"
     if event.action == "terminate":
         for source in sweep.sources.values():
             for index in sorted(source.active) if source.kind in PRICED or source.price is not None else ():

@@ -92,6 +92,8 @@ def ended(sweep: Sweep, at: float, end: ev.End) -> None:
     if attempt.started_at is not None:
         seconds = max(0.0, attempt.ended_at - attempt.started_at)
     source = source_of(sweep, attempt.source)
+    if begun is not None:
+        source.keeps_waiting = False  # what it had has become free
     source.release(end.task, attempt.batch)
     attempt.handle = attempt.handle or end.handle
     if begun is not None and attempt.rate is None and end.rate is not None:
@@ -194,6 +196,7 @@ def withdrawn(sweep: Sweep, at: float, ref: ev.Ref) -> None:
         else f"taken back before {source.name} sent it"
     )
     source.release(ref.task, attempt.batch)
+    source.keeps_waiting = source.queue
     if source.probing == ref.task:
         source.probing, source.probe_at = None, at + sweep.rules.rest(source.disables)
     task.tries_before += 1

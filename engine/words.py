@@ -103,14 +103,27 @@ def describe(event: ev.Event) -> str:
         case ev.BudgetBlind():
             return blind_words(f"what runs on {event.source}", event.attempts)
         case ev.BudgetWarned():
-            return f"most of the budget is spent: {event.cost:.2f} USD"
+            return spent_words(event.cost)
         case ev.BudgetSpent():
             what = "what costs is being ended" if event.action == "terminate" else "nothing new is launched"
-            return f"the budget is spent ({event.cost:.2f} USD): {what}"
+            return f"the budget is spent ({_money(event.cost)}): {what}"
         case ev.SweepEnded():
             return f"sweep {event.status}" + (f": {event.reason}" if event.reason else "")
         case ev.Note():
             return event.text
+
+
+def spent_words(cost: float, budget: float = 0.0) -> str:
+    """`$20.13 of $25 is spent`; `budget` 0: of one that is not known here."""
+    from .cost import budget_money  # `cost` is made with the words of this file
+
+    return f"{_money(cost)} of {budget_money(budget) if budget else 'the budget'} is spent"
+
+
+def _money(usd: float) -> str:
+    from .cost import money
+
+    return money(usd)
 
 
 def blind_words(what: str, attempts: int) -> str:

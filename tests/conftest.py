@@ -15,7 +15,7 @@ _REAL_MODULES = (
     "remote/test_ssh_host.py", "parts/test_parts.py", "sources/test_slurm.py", "sources/test_slurm_elsewhere.py",
     "cli/test_test_source.py", "sources/test_pbs.py", "sources/test_pbs_standin.py", "collect/test_over_ssh.py",
     "parts/test_aws_parts.py", "aws/test_bootstrap.py", "aws/test_emulator.py",
-    "sources/test_ec2.py", "sources/test_ec2_launch.py", "sources/test_ec2_strict.py",
+    "sources/test_ec2.py", "sources/test_ec2_launch.py", "sources/test_ec2_strict.py", "sources/test_ec2_reader.py",
     "aws/test_verbs.py", "aws/test_last_look.py",
 )  # fmt: skip
 

@@ -75,16 +75,21 @@ SWEEP_LIST: list[BindingType] = [
 ]
 
 SWEEP: list[BindingType] = [
-    ENABLE,
-    REMOVE,
     _key("x", "cancel", "Cancel", "Cancel the marked tasks, or the one under the cursor; asks.", bar=True),
     _key("X", "cancel_force", "Kill", "Kill at once, without the time to end in order; asks.", shown="X"),
     _key("r", "retry", "Retry", "Run the marked tasks again, or the one under the cursor; asks.", bar=True),
+    _key(
+        "R",
+        "retry_failed",
+        "Retry the rest",
+        "Run again what failed, of a cancelled sweep also what was cancelled; only what matches the filter; asks.",
+        bar=True,
+    ),
     _key("p", "pause", "Pause", "Launch nothing more; what runs goes on.", bar=True),
     _key("P", "resume", "Resume", "Launch again; an interrupted sweep gets a new engine.", bar=True),
     _key("C", "cancel_sweep", "Cancel the sweep", "Cancel all tasks that run or wait; asks."),
-    _key("c", "connect", "Connect", "A shell on the machine of the task under the cursor.", bar=True),
     _key("l", "logs", "Logs", "The whole log of the task under the cursor.", bar=True),
+    _key("c", "connect", "Connect", "A shell on the machine of the task under the cursor.", bar=True),
     _key(
         "slash",
         "filter",
@@ -94,18 +99,9 @@ SWEEP: list[BindingType] = [
         shown="/",
     ),
     _key("s", "sort", "Sort", "By the next column.", bar=True),
-    _key(
-        "R",
-        "retry_failed",
-        "Retry failed",
-        "Run again all that failed, or all failed that match the filter; asks.",
-        bar=True,
-    ),
     _key("S", "sort_reverse", "Reverse", "Turn the order round."),
     _key("space", "mark", "Mark", "Mark the task, for cancel and retry.", shown="space"),
     _key("asterisk", "mark_all", "Mark all", "Mark all tasks that match the filter, or none.", shown="*"),
-    MORE,
-    FEWER,
     _key("o", "stream", "stdout/stderr", "Show the task's other output."),
     _key("w", "wrap", "Wrap", "Wrap long lines of the log, or cut them."),
     _key("f", "follow", "Follow", "Stay at the end of the log as it grows."),
@@ -117,6 +113,10 @@ SWEEP: list[BindingType] = [
     _key("ctrl+y", "copy_sweep", "Copy sweep id", "Copy the sweep's id to the clipboard."),
     COPY_COMMAND,
     BACK,
+    ENABLE,
+    REMOVE,
+    MORE,
+    FEWER,
 ]
 
 LOG: list[BindingType] = [
@@ -184,3 +184,6 @@ CHANGES = frozenset(
     }
 )
 """Actions that ask something of a sweep; `--readonly` hides them."""
+
+OF_SOURCES = frozenset({"enable_source", "remove_source", "more_slots", "fewer_slots"})
+"""Those that ask it of one source."""

@@ -179,14 +179,14 @@ def ending(kind: str, exit_code: int | None, signal: int | None) -> str:
     return _KINDS.get(kind, kind)
 
 
-def short_ending(kind: str, exit_code: int | None, signal: int | None) -> str:
-    """The same in at most six cells, for a column: `1`, `KILL`, `oom`."""
-    short = {"launch_failed": "launch", "timeout": "time", "out_of_memory": "oom",
-             "spot_interrupted": "spot", "source_lost": "lost", "terminated": "ended"}  # fmt: skip
+def short_ending(kind: str, exit_code: int | None, signal: int | None, width: int = 7) -> str:
+    """The same for a column of `width` (7 or more) cells: `1`, `KILL`, `timeout`; `oom` where the words do not fit."""
+    short = {"launch_failed": "launch", "out_of_memory": "oom", "spot_interrupted": "spot", "source_lost": "lost",
+             "terminated": "ended"}  # fmt: skip
     if kind == "signal" and signal is not None:
-        return signal_name(signal)[:6] or str(signal)
-    if kind in short:
-        return short[kind]
+        return signal_name(signal)[:7] or str(signal)
+    if kind in _KINDS:
+        return _KINDS[kind] if len(_KINDS[kind]) <= width else short.get(kind, _KINDS[kind])
     return "" if exit_code is None else str(exit_code)
 
 

@@ -7,7 +7,7 @@ while the instance may live, for it alone knows the zone, the state and an end t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +57,8 @@ class InstanceTold:
     """As EC2 says it."""
     trouble: str = ""
     """Why no more is known, in words."""
+    on_complete: str = ""
+    """What becomes of it once its task has ended: `terminate`, `stop` or `hibernate`."""
 
 
 Ask = Callable[[InstanceTarget], "Instance | None"]
@@ -110,7 +112,7 @@ def written(target: InstanceTarget) -> InstanceTold:
 
     place = _place(target)
     spec = asked_for(target.launch, place)
-    ends_at = None
+    ends_at, then = None, spec.on_complete if spec is not None else ""
     if spec is not None and spec.ttl is not None and target.started_at is not None:
         ends_at = target.started_at + spec.ttl
     kind, where, market, trouble = "", place.region, "", ""
@@ -122,7 +124,7 @@ def written(target: InstanceTarget) -> InstanceTold:
                 where = zone if zone.startswith(place.region) else where
     except (LaunchDamaged, OSError) as error:
         trouble = str(error)
-    return InstanceTold(target.id, kind, where, _market(market), ends_at, trouble=trouble)
+    return InstanceTold(target.id, kind, where, _market(market), ends_at, trouble=trouble, on_complete=then)
 
 
 def seen(target: InstanceTarget) -> Instance | None:
@@ -140,11 +142,12 @@ def _told(target: InstanceTarget, instance: Instance, before: InstanceTold) -> I
     return InstanceTold(
         instance.id, instance.type, instance.zone or before.place, _market(instance.market),
         deadline(instance, spec.ttl if spec is not None else None), instance.state,
+        on_complete=before.on_complete,
     )  # fmt: skip
 
 
 def _with_trouble(known: InstanceTold, why: str) -> InstanceTold:
-    return InstanceTold(known.id, known.type, known.place, known.market, known.ends_at, known.state, why)
+    return replace(known, trouble=why)
 
 
 def _place(target: InstanceTarget) -> Place:

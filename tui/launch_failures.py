@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
 _TASK = re.compile(r"task_[0-9]+(\.[0-9]+)?|\bi-[0-9a-f]{8,17}\b")
 """What tells two messages apart that say the same of two tasks."""
+_CONSEQUENCES = (
+    re.compile(
+        r".* unreachable for \S+ s \((?P<cause>.*)\); given up(; its cancel was not confirmed)?", re.DOTALL
+    ),
+    re.compile(r"never sent: (?P<cause>.*)", re.DOTALL),
+    re.compile(r"[0-9]+ failures in a row: (?P<cause>.*)", re.DOTALL),
+)
+"""How `decide`, the sources and `trust` tell of what they did for a reason."""
 
 
 def same_reason(message: str) -> str:
@@ -28,9 +36,18 @@ def same_reason(message: str) -> str:
     return _TASK.sub("task", message)
 
 
+def cause_of(message: str) -> str:
+    """The reason within the engine's words for what followed from it, as far as it is the same of different tasks."""
+    for consequence in _CONSEQUENCES:
+        found = consequence.fullmatch(message)
+        if found:
+            message = found["cause"]
+    return same_reason(message)
+
+
 @dataclass(slots=True)
 class LaunchFailure:
-    """Failed launches of one source with one message. `task`, `attempt`, `message`, `at` (seconds) are the latest's.
+    """Failed launches of one source with one cause. All but `tasks` is the latest's, `at` in seconds.
 
     `kind`: `launch_failed`, or `source_lost` of instances.
     """
@@ -45,7 +62,7 @@ class LaunchFailure:
 
 
 class LaunchFailures:
-    """The groups of one sweep, by `(source, message)`, the one that grew last at the end."""
+    """The groups of one sweep, by `(source, cause)`, the one that grew last at the end."""
 
     def __init__(self, sweep: Sweep, *, instances: bool = False) -> None:
         """`instances`: count instances that were lost too."""
@@ -82,10 +99,11 @@ class LaunchFailures:
 
     def _add(self, sweep: Sweep, task: int, number: int, at: float) -> None:
         attempt = sweep.tasks[task].attempts[number - 1]
-        key = (attempt.source, same_reason(attempt.message))
+        key = (attempt.source, cause_of(attempt.message))
         group = self._groups.pop(key, None)
         if group is None:
-            group = LaunchFailure(attempt.source, attempt.message, task, number, at, attempt.kind or "")
+            group = LaunchFailure(attempt.source, attempt.message, task, number, at)
+        group.kind = attempt.kind or ""
         group.message, group.task, group.attempt, group.at = attempt.message, task, number, at
         group.tasks.add(task)
         self._groups[key] = group

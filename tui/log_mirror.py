@@ -68,9 +68,9 @@ class Origin:
             case "waiting" | "connecting":
                 return fmt.clean(self.text)
             case _ if told:
-                return f"not from {name}"
+                return f"cannot be read from {name}"
             case _:
-                return f"not from {name}: {self.reason}"
+                return f"cannot be read from {name}: {self.reason}"
 
 
 class FarLogs:

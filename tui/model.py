@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .feed import SweepChanged, SweepLoaded
     from .view import AttemptRow, Facts, TaskRow
 
+LONGEST_ENDING = 16
+"""Cells of a column that a task's end may take: `spot interrupted`; what is longer has a shorter word."""
+
 
 class SweepModel:
     """The rows by task index, the facts, and the plan's tasks. Empty until the journal was read."""
@@ -35,6 +38,10 @@ class SweepModel:
         self.facts: Facts | None = None
         self.params: tuple[ParamColumn, ...] = ()
         self.name_width = 0
+        self.tried_again = False
+        """Whether any task has had more than one try."""
+        self.ending_width = 0
+        """Cells in which all ways tasks have failed are spelled out."""
         self.attempts: tuple[AttemptRow, ...] = ()
         """All attempts of the task that is looked at closely, the first one first."""
         self.looked_at = -1
@@ -43,11 +50,22 @@ class SweepModel:
         self.plan, self.project, self.tasks = news.plan, news.project, news.plan.tasks
         self.rows, self.facts = list(news.rows), news.facts
         self.params, self.name_width = news.columns, news.name_width
+        self.tried_again, self.ending_width = False, 0
+        self._measure(self.rows)
 
     def change(self, news: SweepChanged) -> None:
         for row in news.rows:
             self.rows[row.task] = row
+        self._measure(news.rows)
         self.facts = news.facts
+
+    def _measure(self, rows: Iterable[TaskRow]) -> None:
+        """What the columns' widths hang on; it only grows, so that the columns stay where they are."""
+        for row in rows:
+            self.tried_again = self.tried_again or row.attempt > 1
+            if row.kind and row.state != "pending":
+                words = fmt.short_ending(row.kind, row.exit_code, row.signal, LONGEST_ENDING)
+                self.ending_width = max(self.ending_width, len(words))
 
     def look(self, task: int, attempts: tuple[AttemptRow, ...]) -> None:
         self.looked_at, self.attempts = task, attempts

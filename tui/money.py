@@ -18,6 +18,9 @@ from ..engine.cost import (
 if TYPE_CHECKING:
     from ..engine.model import Sweep, Task
 
+COLUMN = 8
+"""Cells of a column of money."""
+
 
 def spent_of(task: Task) -> float:
     """What those of its attempts which have ended have cost, as far as prices are known."""
@@ -49,5 +52,6 @@ def cost_forms(sweep: Sweep, now: float) -> tuple[str, ...]:
 
 
 def column_money(usd: float) -> str:
-    """In the seven cells of a column: `$0.0012`, `<$.0001`, `$12,040`."""
-    return "<$.0001" if 0 < usd < 0.00005 else money(usd)
+    """In the eight cells of a column: `$0.0012`, `$.000087`, `<$.00001`, `$123,040`."""
+    words = money(usd)
+    return words if len(words) <= COLUMN else words.replace("$0.", "$.")

@@ -16,7 +16,7 @@ from ..engine.viewer import Viewer
 from ..state.layout import SweepLayout
 from ..state.lock import read_holder
 from .last_words import LastWords
-from .launch_failures import LaunchFailure, LaunchFailures
+from .launch_failures import LaunchFailure, LaunchFailures, cause_of
 from .money import cost_forms, spent_of
 from .sources import SourceRow, source_row
 from .view import (
@@ -94,7 +94,7 @@ def facts(viewer: Viewer, status: str, beside: Beside, due_at: float | None, now
         counts["unknown"] += 1
     counts["queued"] = beside.queued
     counts["launching"] -= beside.queued
-    sources = tuple(_source_row(sweep, name, unknown, beside.ends, now) for name in sweep.sources)
+    sources = tuple(_source_row(sweep, name, unknown, beside, now) for name in sweep.sources)
     reason = sweep.pause_reason if sweep.paused and sweep.ended is None else sweep.reason
     return Facts(
         id=sweep.id,
@@ -112,8 +112,7 @@ def facts(viewer: Viewer, status: str, beside: Beside, due_at: float | None, now
         # While something runs the clock goes on; what nobody looks after is not said to run.
         running_since=beside.work.running_since() if sweep.active and not orphaned else None,
         due_at=due_at,
-        # What ended before the sweep was taken up again says nothing about its pace now.
-        recent_ends=tuple(end for end in beside.ends.latest if end >= beside.work.since),
+        recent_ends=beside.recent(beside.ends.latest),
         sources=sources,
         failures=_failures(sweep, sources, beside),
         note=sweep.notes[-1][1] if sweep.notes else "",
@@ -156,6 +155,11 @@ class Beside:
             else:
                 self._queued.discard(row.task)
 
+    def recent(self, ends: Iterable[float]) -> tuple[float, ...]:
+        """Those of the ends that say something of the pace now: not what was before the sweep was taken up again."""
+        since = max(self.work.since, self.work.again)
+        return tuple(end for end in ends if end >= since)
+
     def begin(self, rows: Iterable[TaskRow]) -> None:
         """Take in all rows."""
         self._queued = {row.task for row in rows if row.state == "queued"}
@@ -197,9 +201,10 @@ def _did_end(attempt: Attempt) -> bool:
     return attempt.ended_at is not None and attempt.kind not in ("launch_failed", "source_lost")
 
 
-def _source_row(sweep: Sweep, name: str, unknown: set[int], ends: Ends, now: float) -> SourceRow:
+def _source_row(sweep: Sweep, name: str, unknown: set[int], beside: Beside, now: float) -> SourceRow:
     source = sweep.sources[name]
-    return source_row(source, len(source.active & unknown) if unknown else 0, ends.of(name), now)
+    doubted = len(source.active & unknown) if unknown else 0
+    return source_row(source, doubted, beside.recent(beside.ends.of(name)), now)
 
 
 def _unknown(sweep: Sweep, *, orphaned: bool) -> set[int]:
@@ -216,7 +221,7 @@ def _failures(sweep: Sweep, sources: tuple[SourceRow, ...], beside: Beside) -> t
     found: list[Failure] = []
     told: set[tuple[str, str]] = set()
     for group in beside.launches.latest(MAX_LAUNCH_FAILURES):
-        told.add((group.source, group.message))
+        told.add((group.source, cause_of(group.message)))
         found.append(_launch(sweep, group, beside.last_words))
     found += [failure for row in sources for failure in _of_source(row, told)]
     for index in islice(reversed(sweep.failures), MAX_FAILURES):
@@ -244,14 +249,17 @@ def _in_cloud(sweep: Sweep, group: LaunchFailure) -> bool:
 
 
 def _of_source(source: SourceRow, told: set[tuple[str, str]]) -> list[Failure]:
-    """What keeps a source from taking tasks, unless a failed launch says the same."""
+    """What keeps a source from taking tasks, each cause once, unless a failed launch says the same."""
     found: list[Failure] = []
+    causes = [text for name, text in told if name == source.name and text]
     for at, reason, state in (
-        (source.disabled_since, source.disabled_reason, "disabled"),
         (source.unreachable_since, source.unreachable_reason, "unreachable"),
+        (source.disabled_since, source.disabled_reason, "disabled"),
     ):
-        if at is not None and not any(name == source.name and text in reason for name, text in told if text):
+        cause = cause_of(reason)
+        if at is not None and not any(text in cause for text in causes):
             found.append(Failure(-1, 0, SOURCE_TROUBLE, None, None, reason, source.name, at, state, 0))
+            causes += [cause] if cause else []
     return found
 
 

@@ -6,7 +6,7 @@ Pure, as `view`. The same words serve the screen, `status` and the lines of `--n
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..engine.ids import task_name
@@ -280,6 +280,15 @@ def troubles(sources: Iterable[SourceRow]) -> dict[Health, list[SourceRow]]:
         if source.health in found:
             found[source.health].append(source)
     return {word: rows for word, rows in found.items() if rows}
+
+
+def summed(troubled: Mapping[Health, Sequence[SourceRow]]) -> str:
+    """How many of `troubles` there are, for a title: `2 unreachable`, `1 unreachable, 3 others in trouble`."""
+    (worst, first), *others = ((word, len(rows)) for word, rows in troubled.items())
+    more = sum(number for _, number in others)
+    return f"{first:,} {worst}" + (
+        f", {more:,} {'other' if more == 1 else 'others'} in trouble" if more else ""
+    )
 
 
 def alarm(sources: Iterable[SourceRow], now: float) -> str:

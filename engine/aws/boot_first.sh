@@ -5,6 +5,7 @@
 #   config      `key=value` lines of the user data, read without eval; 0600, for it holds the right to upload
 #   started     when it was written
 #   deadline    seconds since 1970 at which the TTL ends; absent if there is none. Who changes it moves the TTL
+#   moved       the deadline as the bucket has it; there once it was moved from the instance
 #   timer       the process group of the timer, where the OS has none of its own
 #   pack/       what `pack.py` packed
 #   attempts/NAME/  SWEEP_TASK_DIR          project/, previous/

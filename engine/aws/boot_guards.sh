@@ -1,7 +1,8 @@
 # What watches while the work runs: sourced by bootstrap.sh, each guard a loop in a process of its own, for as long as
 # the bootstrap ($main) lives. A guard ends nothing itself: it leaves a verdict, and the first one counts.
 
-every=${SPAWN_PAUSE:-5} # seconds between two looks; only tests set it
+every=${SPAWN_PAUSE:-5}          # seconds between two looks; only tests set it and the next
+tag_every=${SPAWN_TAG_PAUSE:-30} # between two looks at the tag, and between two tries to tell of a deadline
 
 verdict() { # FLAG MESSAGE
 	# Written aside and linked: it is there whole or not at all, and only once.
@@ -15,11 +16,24 @@ deadline_is() { # SECONDS since 1970
 	echo "$1" >"$root/deadline.new" && chmod 644 "$root/deadline.new" && mv "$root/deadline.new" "$root/deadline"
 }
 
+tell_deadline() { # to the engine, which knows the TTL of the launch and the tag: ROOT/moved is what the bucket has of it
+	{ read -r known <"$root/moved"; } 2>/dev/null || known=''
+	[ "$deadline" != "$known" ] && [ "$(($(now) - tried))" -ge "$tag_every" ] || return 0
+	tried=$(now)
+	echo "$deadline" >"$root/moved.new"
+	# Briefly, for the TTL may end meanwhile: what cannot be told now is told later.
+	if send "$root/moved.new" "$prefix/deadlines/$name" "$((tried + 10))"; then
+		mv "$root/moved.new" "$root/moved"
+	else
+		say "when the TTL ends could not be told: $why"
+	fi
+}
+
 guard_ttl() { # the deadline: the file moves it, and so does the tag spawn:ttl (seconds since 1970)
-	tag='' armed='' looked=0
+	tag='' armed='' looked=0 tried=0
 	{ read -r armed <"$root/deadline"; } 2>/dev/null
 	while kill -0 "$main" 2>/dev/null; do
-		if [ "$(($(now) - looked))" -ge "${SPAWN_TAG_PAUSE:-30}" ]; then
+		if [ "$(($(now) - looked))" -ge "$tag_every" ]; then
 			looked=$(now)
 			# Only what has changed since: the file may have been moved from here meanwhile.
 			if imds meta-data/tags/instance/spawn:ttl && [ "$body" != "$tag" ]; then
@@ -37,9 +51,12 @@ guard_ttl() { # the deadline: the file moves it, and so does the tag spawn:ttl (
 			if [ "$deadline" != "$armed" ]; then
 				say "the TTL ends at $(date -u -d "@$deadline" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo "$deadline")"
 				arm
+				[ "$deadline" = "$tag" ] || : >>"$root/moved"
 				armed=$deadline
 			fi
 			[ "$(now)" -lt "$deadline" ] || [ -e "$root/verdict" ] || verdict ttl "its TTL has ended"
+			# Once it was moved from here, what the tag says later has to be told as well: the last word counts.
+			[ ! -e "$root/moved" ] || tell_deadline
 		fi
 		sleep "$every"
 	done

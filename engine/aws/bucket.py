@@ -3,6 +3,7 @@
     sweeps/<sweep-id>/packs/<token>.tar.gz        what the instances of one launch need
     sweeps/<sweep-id>/attempts/<attempt>/<path>   the files of an attempt
     sweeps/<sweep-id>/reports/<attempt>           its report, written last
+    sweeps/<sweep-id>/deadlines/<attempt>         when its TTL ends, if that was moved from the instance itself
     projects/<sha256>.tar.gz                      the project, once per content
 
 Signed URLs carry the right to do what they say: they belong into user data and packs, never into messages or journals.
@@ -32,6 +33,8 @@ RENEWAL = 15 * 60.0
 PIECE = 1 << 20
 REPORT_LIMIT = 64 << 10
 """Bytes of a report that are looked at."""
+DEADLINE_LIMIT = 12
+"""Digits of a deadline, and of what is looked at."""
 _AT_ONCE = 1000
 """Keys one DeleteObjects takes."""
 
@@ -120,13 +123,25 @@ class SweepBucket:
 
     def report(self, attempt: str) -> Report | None:
         """What the instance said of its attempt before it went; None if it said nothing that can be read."""
+        content = self._said(f"reports/{attempt}", REPORT_LIMIT)
+        return None if content is None else parse_report(content)
+
+    def deadline(self, attempt: str) -> float | None:
+        """When the attempt's TTL ends, in seconds since 1970, as the instance goes by it; None unless that was moved on
+        the instance (`spored extend`), and if it cannot be read.
+        """
+        content = self._said(f"deadlines/{attempt}", DEADLINE_LIMIT + 2)
+        digits = (content or b"").removesuffix(b"\n")
+        return float(digits) if digits.isdigit() and len(digits) <= DEADLINE_LIMIT else None
+
+    def _said(self, name: str, limit: int) -> bytes | None:
+        """At most `limit` bytes of what an instance has put there; None if there is no such thing."""
         try:
-            answer = self._get(f"{self._root}reports/{attempt}")
+            answer = self._get(f"{self._root}{name}")
         except FileChanged:
             return None
         with reading(), closing(answer["Body"]) as body:
-            content: bytes = body.read(REPORT_LIMIT)
-        return parse_report(content)
+            return cast("bytes", body.read(limit))
 
     def files(self, attempt: str) -> list[StoredFile]:
         """All files of an attempt, in the order of their keys."""

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from .credentials import watch
 from .errors import AwsError, aws_error
 
 CONNECT_LIMIT, READ_LIMIT = 5.0, 30.0
@@ -22,6 +23,9 @@ class Cloud:
     """Clients of one AWS account; safe in many threads. Nothing is asked before a client is used."""
 
     def __init__(self, profile: str = "") -> None:
+        """`profile`: of ~/.aws/config; or the address (`http://…`) of an AWS that is only played, as the demo's: then
+        nobody's credentials are used, and nothing else is ever asked.
+        """
         self._profile = profile
         self._lock = threading.Lock()
         self._clients: dict[tuple[str, str], Any] = {}
@@ -40,8 +44,6 @@ class Cloud:
         from botocore.config import Config
 
         with asked(f"{service} in {region}"):
-            if self._session is None:
-                self._session = _session(self._profile)
             # One try each: who asks here knows better what may be repeated, how often and how soon (`pacing`).
             config = Config(
                 connect_timeout=CONNECT_LIMIT,
@@ -50,39 +52,58 @@ class Cloud:
                 retries={"total_max_attempts": 1, "mode": "standard"},
                 user_agent_extra="spawn-tui",
             )
-            return self._session.client(service, region_name=region, config=config)
+            return self._opened().client(
+                service, region_name=region, config=config, endpoint_url=self.played or None
+            )
+
+    @property
+    def played(self) -> str:
+        """Where the AWS that is only played is; empty for the real one."""
+        return self._profile if self._profile.startswith("http://") else ""
+
+    def _opened(self) -> Any:
+        """The session; with the lock held."""
+        if self._session is None:
+            self._session = _player() if self.played else _session(self._profile)
+        return self._session
 
     def credentials_last(self) -> float | None:
         """Seconds since 1970 until which the credentials hold; None: they do not expire. Raises `AwsError`."""
-        with self._lock:
-            if self._session is None:
-                with asked("the session"):
-                    self._session = _session(self._profile)
         with asked("the credentials"):
-            credentials = self._session.get_credentials()
-        if credentials is None:
-            raise AwsError("credentials", "", "Unable to locate credentials")
-        expiry: Any = getattr(
-            credentials, "_expiry_time", None
-        )  # botocore keeps it private, and tells nobody else
+            with self._lock:
+                credentials = self._opened().get_credentials()
+            if credentials is None:
+                raise AwsError("credentials", "", "Unable to locate credentials")
+            credentials.get_frozen_credentials()  # those of a role are fetched only now, and say how long they hold
+        # botocore keeps it private, and tells nobody else.
+        expiry: Any = getattr(credentials, "_expiry_time", None)
         return None if expiry is None else float(expiry.timestamp())
 
     def renew(self) -> None:
-        """Read the credentials anew: somebody may have logged in again meanwhile."""
+        """Read the credentials anew: somebody may have logged in again meanwhile. Who is asking goes on as before."""
         with self._lock:
-            self._session = self._caller = None
-            self._clients.clear()
+            self._session, self._caller, self._clients = None, None, {}
 
     def caller(self) -> tuple[str, str]:
         """The account's number and the ARN of who asks. Raises `AwsError`."""
-        if self._caller is None:
-            with asked("GetCallerIdentity"):
-                told = self.client("sts", self.home_region()).get_caller_identity()
-            self._caller = (str(told["Account"]), str(told["Arn"]))
-        return self._caller
+        with self._lock:
+            known = self._caller
+        if known is not None:
+            return known
+        client = self.client("sts", self.home_region())
+        with asked("GetCallerIdentity"):
+            told = client.get_caller_identity()
+        found = str(told["Account"]), str(told["Arn"])
+        with self._lock:
+            # Not if it was renewed meanwhile: it may be another account's by now.
+            if client in self._clients.values():
+                self._caller = found
+        return found
 
     def home_region(self) -> str:
         """The region of the user's settings (`AWS_REGION`, profile), else us-east-1."""
+        if self.played:
+            return "us-east-1"
         with asked("the session"):
             session = _session(self._profile)
         return session.region_name or "us-east-1"
@@ -96,7 +117,16 @@ def _session(profile: str) -> Any:
     # botocore's own takes more than half of the time it reads a thousand instances in.
     parsers: Any = made.get_component("response_parser_factory")
     parsers.set_parser_defaults(timestamp_parser=_timestamp)
-    return boto3.session.Session(botocore_session=made, profile_name=profile or None)
+    session = boto3.session.Session(botocore_session=made, profile_name=profile or None)
+    watch(made)
+    return session
+
+
+def _player() -> Any:
+    """A session that nobody's settings and credentials are part of."""
+    import boto3
+
+    return boto3.session.Session("AKIAEMULATOR", "emulator", region_name="us-east-1")
 
 
 def _timestamp(value: Any) -> Any:
@@ -116,6 +146,8 @@ def asked(operation: str = "") -> Generator[None, None, None]:
     """Whatever botocore raises within comes out as `AwsError`."""
     try:
         yield
+    except AwsError:
+        raise
     except Exception as error:
         told = aws_error(error, operation)
         if told is None:

@@ -20,7 +20,6 @@ from .roles import is_pending
 WOULD = "DryRunOperation"
 _MOST_TRIES = 6
 """Variants that are tried before the last answer is taken for all."""
-_ENCODED = "Encoded authorization failure message"
 _OF_A_LAUNCH = frozenset({"ClientToken", "UserData"})
 """What a request has for one launch alone."""
 
@@ -52,8 +51,7 @@ def dry_run(spec: InstanceSpec, profile: str, tags: Mapping[str, str], cloud: Cl
     if answer.kind == "permission":
         # Not a missing right to check: the launch itself would be refused like this.
         action = answer.action or "ec2:RunInstances"
-        words = answer.words.partition(_ENCODED)[0].strip()
-        notes.errors.append(f"{what} is not allowed: {action} is missing ({answer.code}: {words})")
+        notes.errors.append(f"{what} is not allowed: {action} is missing ({answer.code}: {answer.words})")
     elif is_pending(answer) and spec.iam_policy:
         notes.warnings.append(f"{what} could not be checked: EC2 does not know the new profile {profile} yet")
     else:

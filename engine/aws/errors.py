@@ -88,7 +88,8 @@ def aws_error(error: BaseException, operation: str = "") -> AwsError | None:
         boto.NoCredentialsError | boto.PartialCredentialsError | boto.CredentialRetrievalError
         | boto.TokenRetrievalError | boto.SSOError | boto.UnauthorizedSSOTokenError,
     ):  # fmt: skip
-        return AwsError("credentials", "", str(error), operation)
+        # A `credential_process` that fails says so in lines of its own.
+        return AwsError("credentials", "", " ".join(str(error).split()), operation)
     if isinstance(
         error,
         boto.HTTPClientError | boto.ConnectionError | boto.ResponseStreamingError | boto.IncompleteReadError,
@@ -103,9 +104,13 @@ def aws_error(error: BaseException, operation: str = "") -> AwsError | None:
     return None
 
 
+_ENCODED = "Encoded authorization failure message"
+"""What follows is kilobytes that only AWS can read, others each time."""
+
+
 def _answered(response: dict[str, Any], operation: str) -> AwsError:
     told = response.get("Error", {})
-    code, words = str(told.get("Code", "")), str(told.get("Message", ""))
+    code, words = str(told.get("Code", "")), str(told.get("Message", "")).partition(_ENCODED)[0].strip()
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) or 0)
     kind = _CODES.get(code)
     if kind is None:

@@ -146,12 +146,14 @@ class Fleet:
         until_gone: float,
         settle: float = 0.0,
         spare: Callable[[Instance], bool] = lambda _: False,
+        check: Callable[[], None] = lambda: None,
     ) -> Swept:
         """Terminate what is tagged with this sweep until nothing of it is left, but for what is to be spared.
 
         Looks and terminates again for `until_gone` seconds at most. `settle`: seconds for which nothing may be seen
         before that is believed, where something may just have been launched that cannot be seen yet. What may launch
-        more has to be stopped before. What EC2 refuses to terminate is not waited for.
+        more has to be stopped before, and `check`, asked before anything is ended, raises if that holds no more. What
+        EC2 refuses to terminate is not waited for.
         """
         clock = self._pacer.clock
         ends, pause = clock() + until_gone, FIRST_LOOK
@@ -160,6 +162,8 @@ class Fleet:
         while True:
             seen = self.instances(sweep_id)
             left = [each.id for each in seen if each.state not in GONE and not spare(each)]
+            if left:
+                check()
             told = self.terminate(left)
             ended.update(dict.fromkeys(left))
             refused = {instance_id for instance_id, _ in told.refused}

@@ -6,7 +6,7 @@ who calls holds its lock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,13 +57,21 @@ class LastLook:
 
 
 def last_look(
-    root: Path, sweep: Sweep, where: Sequence[Place], clouds: Clouds, *, limit: float = LIMIT
+    root: Path,
+    sweep: Sweep,
+    where: Sequence[Place],
+    clouds: Clouds,
+    check: Callable[[], None] = lambda: None,
+    *,
+    limit: float = LIMIT,
 ) -> list[LastLook]:
-    """Ask all these places at once, and end what is left there. Raises `OSError`."""
+    """Ask all these places at once, and end what is left there. `check` raises if another engine may launch: asked
+    before anything is ended. Raises what it raises, and `OSError`.
+    """
     found: list[LastLook] = []
     with Asker(limit + 30.0) as asker:
         asked = [
-            (place, asker.ask(lambda place=place: _look(root, sweep, place, clouds, limit)))
+            (place, asker.ask(lambda place=place: _look(root, sweep, place, clouds, check, limit)))
             for place in where
         ]
         for place, answer in asked:
@@ -74,7 +82,9 @@ def last_look(
     return found
 
 
-def _look(root: Path, sweep: Sweep, place: Place, clouds: Clouds, limit: float) -> LastLook:
+def _look(
+    root: Path, sweep: Sweep, place: Place, clouds: Clouds, check: Callable[[], None], limit: float
+) -> LastLook:
     try:
         written = Written(root, place.source)
     except LaunchDamaged as damage:
@@ -92,7 +102,7 @@ def _look(root: Path, sweep: Sweep, place: Place, clouds: Clouds, limit: float) 
         return instance.id in kept
 
     fleet: Fleet = clouds.fleet(place)
-    swept: Swept = fleet.terminate_all(sweep.id, until_gone=limit, spare=is_kept)
+    swept: Swept = fleet.terminate_all(sweep.id, until_gone=limit, spare=is_kept, check=check)
     refused = {identity: str(error) for identity, error in swept.refused}
     stay = tuple(
         (identity, refused.get(identity, f"not seen to go within {limit:g} s")) for identity in swept.left

@@ -33,6 +33,9 @@ _KNOWN_TOKEN = frozenset({"IdempotentInstanceTerminated", "IdempotentParameterMi
 TOKEN_GOOD = 20 * 3600.0
 """Seconds for which a request may be sent again. EC2 remembers a token for a day at least ("Ensuring idempotency in
 Amazon EC2 API requests"); later the same request would launch anew."""
+SHOWN_WITHIN = 300.0
+"""Seconds from a request on within which an instance that EC2 does not show may be one that it does not show yet
+("Ensuring consistency", Amazon EC2 API Reference)."""
 _REQUEST, _ANSWER = ".json", ".answer.json"
 
 
@@ -163,8 +166,8 @@ def send(
     """Ask for these instances, as it is stored; doing so again launches nothing twice.
 
     A definite no is an answer. One that is older than its token is good for is not sent any more: what EC2 shows of it
-    is the answer then. Raises `AwsError` for what failed for a time, for `limit` seconds: nothing is known
-    then, the instances may run, and the same launch has to be sent again.
+    is the answer then. Raises `AwsError` for what failed for a time, for `limit` seconds, and for what EC2 has launched
+    and may not show yet: nothing is known then, the instances may run, and the same launch has to be sent again.
     """
     if now() - launch.made_at >= TOKEN_GOOD:
         return _found(launch, Fleet(cloud, region, pacer, limit=limit), now(), "")
@@ -183,7 +186,11 @@ def send(
             raise
         if error.code in _KNOWN_TOKEN:
             fleet = Fleet(cloud, region, pacer, limit=limit)
-            return _found(launch, fleet, now(), error.code, error.words)
+            found = _found(launch, fleet, now(), error.code, error.words)
+            # Either way: a clock that was set back makes nothing old.
+            if found.forgotten and abs(found.at - launch.made_at) < SHOWN_WITHIN:
+                raise _not_shown_yet(launch, found) from error
+            return found
         return LaunchAnswer((), error.kind, error.code, error.words, now())
     ids = _by_index({int(item["AmiLaunchIndex"]): str(item["InstanceId"]) for item in told["Instances"]})
     return LaunchAnswer(ids, at=now())
@@ -194,6 +201,14 @@ def _found(launch: LaunchRequest, fleet: Fleet, at: float, code: str, words: str
     there = fleet.launched(launch.token)
     ids = _by_index({instance.index: instance.id for instance in there})
     return LaunchAnswer(ids, None, code, words, at, forgotten=len(there) < len(launch.attempts))
+
+
+def _not_shown_yet(launch: LaunchRequest, found: LaunchAnswer) -> AwsError:
+    shown = sum(map(bool, found.instances))
+    words = (
+        f"EC2 has launched by this token before, and shows {shown} of {len(launch.attempts)} instances so far"
+    )
+    return AwsError("server", found.error_code, words, "RunInstances")
 
 
 def _by_index(ids: Mapping[int, str]) -> tuple[str, ...]:

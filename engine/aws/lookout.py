@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
+from typing import TypeVar
 
 from ...state.disk import LocalDisk
 from ..events import Ref
@@ -21,11 +23,16 @@ from .fleet import Fleet
 from .launches import LaunchAnswer, LaunchRequest, LaunchStore
 from .model import TAG_TTL, Instance, InstanceSpec
 from .pacing import Pacer
-from .parallel import Asker
+from .parallel import Answer, Asker
 from .spec import SpecDefaults, SpecError, spec_of
 
 LIMIT = 30.0
 """Seconds that all regions together have to answer a person."""
+_SHARE = 0.8
+"""Of that time one region has so much: then it still can say itself why it does not answer."""
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +126,7 @@ def look(root: Path, sweep_id: str, where: Sequence[Place], clouds: Clouds, *, l
     """Ask all these places at once, by one question each. Raises `LaunchDamaged`, `OSError`."""
     sightings: list[Sighting] = []
     silent: list[tuple[Place, AwsError]] = []
-    for place, answer in ask_all(where, lambda place: clouds.fleet(place, limit).instances(sweep_id), limit):
+    for place, answer in ask_all(where, lambda fleet: fleet.instances(sweep_id), clouds, limit):
         if isinstance(answer, AwsError):
             silent.append((place, answer))
             continue
@@ -132,18 +139,57 @@ def look(root: Path, sweep_id: str, where: Sequence[Place], clouds: Clouds, *, l
 
 
 def ask_all(
-    where: Iterable[Place], question: Callable[[Place], list[Instance]], limit: float
+    where: Iterable[Place], question: Callable[[Fleet], list[Instance]], clouds: Clouds, limit: float
 ) -> list[tuple[Place, list[Instance] | AwsError]]:
-    """What each place answers, or why it does not; all are asked at once, for `limit` seconds."""
-    found: list[tuple[Place, list[Instance] | AwsError]] = []
+    """What each place answers, or why it does not; all are asked at once, for `limit` seconds.
+
+    Where a profile has no credentials nobody is asked: a region would be asked again and again for them to come.
+    """
+    places, ends = list(where), monotonic() + limit
+    refused = without_credentials((place.profile for place in places), clouds, limit)
+    left = max(0.0, ends - monotonic())
+    with Asker(left) as asker:
+        answers = [
+            refused.get(place.profile)
+            or asker.ask(lambda place=place: question(clouds.fleet(place, left * _SHARE)))
+            for place in places
+        ]
+        return [
+            (place, answer if isinstance(answer, AwsError) else _got(answer))
+            for place, answer in zip(places, answers, strict=True)
+        ]
+
+
+def without_credentials(profiles: Iterable[str], clouds: Clouds, limit: float) -> dict[str, AwsError]:
+    """Those of these profiles that have no credentials, and why; AWS is asked nothing but what a login needs."""
     with Asker(limit) as asker:
-        asked = [(place, asker.ask(lambda place=place: question(place))) for place in where]
-        for place, answer in asked:
-            try:
-                found.append((place, answer.get()))
-            except AwsError as error:
-                found.append((place, error))
-    return found
+        asked = {
+            profile: asker.ask(clouds.of(profile).credentials_last) for profile in dict.fromkeys(profiles)
+        }
+        found = {profile: _got(answer) for profile, answer in asked.items()}
+    return {profile: error for profile, error in found.items() if isinstance(error, AwsError)}
+
+
+def _got(answer: Answer[T]) -> T | AwsError:
+    try:
+        return answer.get()
+    except AwsError as error:
+        return error
+
+
+def by_reason(silent: Iterable[tuple[Place, AwsError]]) -> list[tuple[str, list[Place]]]:
+    """Why places could not be asked, each reason once, with what helps where no credentials are found."""
+    found: dict[str, list[Place]] = {}
+    for place, error in silent:
+        found.setdefault(with_remedy(error), []).append(place)
+    return list(found.items())
+
+
+def with_remedy(error: AwsError) -> str:
+    """What AWS said, and what helps where no credentials are found."""
+    if error.kind != "credentials" or error.words != "Unable to locate credentials":
+        return str(error)
+    return f"{error}; log in (aws sso login, aws configure) or name a profile (AWS_PROFILE)"
 
 
 def deadline(instance: Instance, ttl: float | None) -> float | None:

@@ -15,7 +15,7 @@ from ..events import Ref
 from ..ids import task_name
 from ..sweep import ENDED, Sweep, TaskState
 from .lookout import Written
-from .model import TAG_OWNER, TAG_SOURCE, TAG_SWEEP_ID, Instance
+from .model import ALIVE, TAG_OWNER, TAG_SOURCE, TAG_SWEEP_ID, Instance
 
 Verdict = Literal["stray", "kept", "used", "foreign"]
 """`stray`: nobody waits for it. `kept`: it was stopped, as its task asked. `used`: it is, or may be, at work.
@@ -64,7 +64,10 @@ def judge(instance: Instance, known: Mapping[str, KnownSweep]) -> Judged:
     written = here.written.get(tags.get(TAG_SOURCE, ""))
     ref = written.attempt_of(instance) if written is not None else None
     if ref is not None and _was_kept(instance, ref, here.sweep, written):
-        return Judged("kept", "stopped, as its task asked (on_complete)")
+        again = instance.state in ALIVE
+        return Judged(
+            "kept", "stopped, as its task asked (on_complete)" + ("; it runs again" if again else "")
+        )
     if here.sweep.ended is not None:
         return Judged("stray", f"its sweep has ended ({here.sweep.ended})")
     if ref is None:
@@ -84,13 +87,14 @@ def _state(sweep: Sweep, ref: Ref) -> TaskState | None:
 
 
 def _was_kept(instance: Instance, ref: Ref, sweep: Sweep, written: Written | None) -> bool:
-    """Whether it stands still because that was asked for: a cancelled one was to be terminated."""
+    """Whether it stands still because that was asked for, or was started again since: a cancelled one was to be
+    terminated.
+    """
     request = written.launch_of(instance) if written is not None else None
-    if instance.state not in ("stopping", "stopped") or request is None:
+    if request is None or request.request.get("InstanceInitiatedShutdownBehavior") != "stop":
         return False
-    asked = request.request.get("InstanceInitiatedShutdownBehavior") == "stop"
     state = _state(sweep, ref)
+    if instance.state not in ("stopping", "stopped"):
+        return instance.state in ALIVE and state is TaskState.COMPLETED
     # Of one that was given up nobody knows how it ended: its disk may hold the only copy of what it did.
-    return asked and (
-        state in (TaskState.COMPLETED, TaskState.FAILED) or (state is None and sweep.ended is not None)
-    )
+    return state in (TaskState.COMPLETED, TaskState.FAILED) or (state is None and sweep.ended is not None)

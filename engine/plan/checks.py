@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 
 from . import hydra
 from .compiled import compile_command, parameter_names
 from .draft import Draft
-from .environ import NAME, OURS
+from .environ import NAME, OURS, variables_of
 from .fields import launch_field
 from .model import Plan, PlannedTask, Value
 from .problems import Findings, Path, Problem, cut, did_you_mean, shown
@@ -96,7 +97,11 @@ def check_plan(
     if not plan.tasks:
         return
     known = parameter_names(plan.tasks)
-    for path, option, text in _templates(plan, draft, overrides):
+    templates = list(_templates(plan, draft, overrides))
+    for slip in draft.slips:
+        if not _is_used(slip.name, [text for _, _, text in templates], plan, known):
+            findings.warn(slip.path, f'is taken as a parameter; did you mean "{slip.meant}"?')
+    for path, option, text in templates:
         for name in placeholders_of(text, known):
             problem = _placeholder_problem(name, plan, known)
             if problem is not None:
@@ -110,6 +115,15 @@ def check_plan(
         _note(path, option, "", problem.message, problem.remedy, findings)
     if plan.args == "hydra" and plan.dialect != "mfcl":
         _check_for_hydra(plan, known, data, findings)
+
+
+def _is_used(name: str, templates: Iterable[str], plan: Plan, known: dict[str, None]) -> bool:
+    """Whether a template, or a script of an instance, names this parameter: then it was meant as one."""
+    scripts = {id(task.launch): str(task.launch.get("user_data") or "") for task in plan.tasks}
+    texts = [*templates, *dict.fromkeys(scripts.values())]
+    variables = "|".join(re.escape(variable) for variable, _ in variables_of((name,), (), lambda _: False))
+    read = re.compile(rf"\$\{{?(?:{variables})(?![A-Za-z0-9_])")
+    return any(name in placeholders_of(text, known) or read.search(text) for text in texts)
 
 
 def _templates(plan: Plan, draft: Draft, overrides: Overrides) -> Iterable[tuple[Path, str, str]]:

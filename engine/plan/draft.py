@@ -14,6 +14,15 @@ MOST_TASKS = 1_000_000
 _FORBIDDEN_IN_KEYS = frozenset("=\0\n\r")
 
 
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """A parameter whose name is nearly another word's, which was perhaps meant."""
+
+    path: Path
+    name: str
+    meant: str
+
+
 @dataclass(slots=True)
 class Draft:
     """A file's content, before the command line has its say."""
@@ -22,6 +31,7 @@ class Draft:
     tasks: list[PlannedTask]
     settings: Settings
     metadata: dict[str, Value] = field(default_factory=dict[str, Value])
+    slips: tuple[Slip, ...] = ()
 
 
 def check_value(value: Value, path: Path, findings: Findings) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import lru_cache
 
 from .durations import HOW_TO_WRITE, parse_duration
@@ -19,6 +20,7 @@ from .problems import kind_of
 Check = Callable[[Value], tuple[str, str] | None]
 """(message, remedy) if a value is wrong."""
 
+INSTANCE_TYPE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*\.(?:[a-z0-9]+(?:-[a-z0-9]+)*|\*)")
 _DECIMAL = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 
 
@@ -36,6 +38,17 @@ class LaunchField:
 
 def _text(value: Value) -> tuple[str, str] | None:
     return None if isinstance(value, str) and value else (f"must be text, not {_what(value)}", "")
+
+
+def _types(value: Value) -> tuple[str, str] | None:
+    """As `aws.spec` has it, which also reads what the command line and spawn.yaml say."""
+    if (flaw := _text(value)) is not None:
+        return flaw
+    wrong = [name for name in map(str.strip, str(value).split("|")) if not INSTANCE_TYPE.fullmatch(name)]
+    if not wrong:
+        return None
+    message = "is no instance type" if wrong == [value] else f'holds "{wrong[0]}", which is no instance type'
+    return message, "write t3.micro, c5.large|m5.large, or c5.* for all sizes"
 
 
 def _truth(value: Value) -> tuple[str, str] | None:
@@ -110,7 +123,7 @@ def _what(value: Value) -> str:
 
 
 _FIELDS = (
-    LaunchField("instance_type", _text, "EC2 instance type, or `a|b` to fall back", is_text=True),
+    LaunchField("instance_type", _types, "EC2 instance type, or `a|b` to fall back", is_text=True),
     LaunchField("region", _text, "AWS region", is_text=True),
     LaunchField("az", _text, "availability zone", ("availability_zone",), is_text=True),
     LaunchField("ami", _text, "machine image; found by itself if left out", ("ami_id",), is_text=True),
@@ -150,6 +163,10 @@ LAUNCH_FIELDS: dict[str, LaunchField] = {
 }
 """Every launch field by each of its names; see `launch_field` for the families `efs_…` and `fsx_…`."""
 
+_NEARLY = 0.8
+"""How alike two words are when one may be a slip for the other: `ttll`, `regoin`, but not `gpu_count`."""
+_MISSED = tuple(name for name, field in LAUNCH_FIELDS.items() if field.name not in ("step", "dns_name"))
+
 _FAMILY = re.compile(r"(?:efs|fsx)_[a-z0-9_]+")
 UNMISTAKABLE = ("instance_type", "ami")
 """Fields that no program's own parameters are called; a file that has them is meant for EC2."""
@@ -162,6 +179,12 @@ def launch_field(name: str) -> LaunchField | None:
     if found is None and _FAMILY.fullmatch(name):
         return LaunchField(name, _scalar, "shared file system", is_text=True)
     return found
+
+
+def field_like(name: str, value: Value) -> str | None:
+    """The launch field that `name` is nearly called, if it would take `value`; a mere label is none to miss."""
+    near = get_close_matches(name.lower(), _MISSED, 1, _NEARLY)
+    return near[0] if near and LAUNCH_FIELDS[near[0]].check(value) is None else None
 
 
 def slip_of(name: str, known: tuple[str, ...] = ()) -> str | None:

@@ -7,8 +7,8 @@ parameter. The merge is shallow, rows win, order is kept.
 from __future__ import annotations
 
 from .axes import Axes, Axis, check_distinct, read_grid
-from .draft import Draft, check_key, check_value, mapping_at, notes_of, too_many
-from .fields import LAUNCH_FIELDS, LaunchField, launch_field, slip_of
+from .draft import Draft, Slip, check_key, check_value, mapping_at, notes_of, too_many
+from .fields import LAUNCH_FIELDS, LaunchField, field_like, launch_field, slip_of
 from .mending import mended
 from .model import PlannedTask, Value
 from .problems import NULL, Findings, Path, kind_of
@@ -42,6 +42,8 @@ def read_spawn(data: dict[str, Value], findings: Findings) -> Draft:
         if (field := fields.get(axis.key)) is not None:
             for index, value in enumerate(axis.values):
                 reader.check_field(field, value, (*axis.path, index))
+        elif axis.values and "parameters" not in axis.path[:2]:
+            reader.suspect(axis.key, axis.values[0], axis.path)
     tasks: list[PlannedTask] = []
     times = axes.count()
     if not too_many(len(rows) * times, ("params",) if "params" in data else ("grid",), findings):
@@ -51,7 +53,8 @@ def read_spawn(data: dict[str, Value], findings: Findings) -> Draft:
             ("params",), "an empty sweep: there are no tasks", remedy="write a list of rows, as in - lr: 0.1"
         )
     _check_labels(tasks, [row for row in reader.taken for _ in range(times)], "name" in defaults, findings)
-    return Draft("spawn", tasks, settings, notes_of(data, [((), data)], findings))
+    notes = notes_of(data, [((), data)], findings)
+    return Draft("spawn", tasks, settings, notes, tuple(reader.slips.values()))
 
 
 def _is_right(key: str) -> bool:
@@ -79,7 +82,8 @@ class _Rows:
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
         self._plain: set[str] = set()
-        self._told: set[str] = set()
+        self.slips: dict[str, Slip] = {}
+        """By the words that were perhaps meant."""
         self.taken: list[int] = []
         """The rows that are mappings, by position."""
 
@@ -169,7 +173,7 @@ class _Rows:
         else:
             self._plain.add(key)
             check_key(key, path, self._findings)
-            self._remark(key, path)
+            self._remark(key, value, path)
             check_value(value, path, self._findings)
             row.params[key] = value
 
@@ -204,7 +208,13 @@ class _Rows:
             )
         return text
 
-    def _remark(self, key: str, path: Path) -> None:
+    def suspect(self, key: str, value: Value, path: Path) -> None:
+        """Keep a parameter that is perhaps a slip; whether it is used as one is seen when the plan is whole."""
+        near = slip_of(key, _SUSPECTED if path[0] == "defaults" else ()) or field_like(key, value)
+        if near is not None:
+            self.slips.setdefault(near, Slip(path, key, near))
+
+    def _remark(self, key: str, value: Value, path: Path) -> None:
         if is_setting(key) and path[0] == "params":
             hint = ""
             if key in ("command", "user_command"):
@@ -212,10 +222,7 @@ class _Rows:
             message = "is a parameter here, as everything in a row; as a setting it stands in `defaults`"
             self._findings.warn(path, message + hint)
             return
-        near = slip_of(key, _SUSPECTED if path[0] == "defaults" else ())
-        if near is not None and near not in self._told:
-            self._told.add(near)
-            self._findings.warn(path, f'is taken as a parameter; did you mean "{near}"?')
+        self.suspect(key, value, path)
 
 
 def _rows(data: dict[str, Value], findings: Findings) -> list[Value]:

@@ -49,6 +49,9 @@ CALL_LIMIT = 60.0
 """Seconds that one question may take with all its repetitions."""
 
 
+LOG_IN = "; log in again, e.g. with: aws sso login"
+
+
 class Away(Exception):
     """AWS does not answer, or not us now."""
 
@@ -100,7 +103,7 @@ class Ec2Source(ThreadedSource):
 
     def do_connect(self) -> None:
         self._cloud.renew()
-        with _talking(self.name):
+        with self._talking():
             self._require_account()
             if self._launcher is None:
                 stored = [request for request, _ in self._store.open()]
@@ -144,7 +147,7 @@ class Ec2Source(ThreadedSource):
         self._attempts.stir()
 
     def do_adopt(self, jobs: Sequence[Job], *, running: frozenset[Ref], cancelling: frozenset[Ref]) -> None:
-        with _talking(self.name):
+        with self._talking():
             stored = self._store.open()
         latest: dict[tuple[int, int], tuple[LaunchRequest, LaunchAnswer | None, int]] = {}
         # By number and not by time: a clock may have been set back between two launches.
@@ -207,22 +210,24 @@ class Ec2Source(ThreadedSource):
 
     def do_round(self) -> None:
         assert self._launcher is not None, "nothing is launched before AWS has answered"
-        with _talking(self.name):
+        with self._talking():
             self._groups.receive()
             self._groups.send(self._launcher)
+            if self._fresh or self._terminator.waits or self._attempts.on_instances():
+                self._look()
             self._looks.look_for_forgotten()
-            if not (self._fresh or self._terminator.waits or self._attempts.on_instances()):
-                return
-            instances = {instance.id: instance for instance in self._fleet.instances(self.context.sweep_id)}
-            now = time.monotonic()
-            if not self._groups.unsettled:  # else one of those may be what nobody seems to wait for
-                self._terminator.find_strays(instances.values())
-            # First: what costs money ends though a bucket may not answer.
-            if not self._closing and self._terminator.end(instances, now):
-                self._attempts.stir()
-            self._looks.look(instances, now)
-            self._labels.set()
-            self._fresh = self._groups.unsettled
+
+    def _look(self) -> None:
+        instances = {instance.id: instance for instance in self._fleet.instances(self.context.sweep_id)}
+        now = time.monotonic()
+        if not self._groups.unsettled:  # else one of those may be what nobody seems to wait for
+            self._terminator.find_strays(instances.values())
+        # First: what costs money ends though a bucket may not answer.
+        if not self._closing and self._terminator.end(instances, now):
+            self._attempts.stir()
+        self._looks.look(instances, now)
+        self._labels.set()
+        self._fresh = self._groups.unsettled
 
     # --- coming home ---------------------------------------------------------------------------------------------
 
@@ -249,20 +254,23 @@ class Ec2Source(ThreadedSource):
         self._labels.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-
-@contextmanager
-def _talking(name: str) -> Generator[None, None, None]:
-    """What AWS says in a source's words."""
-    try:
-        yield
-    except LaunchDamaged as error:
-        raise Refused(f"{name}: {error}") from error
-    except AwsError as error:
-        if error.kind == "credentials":
-            raise Away(
-                f"AWS takes no credentials ({error}); log in again, e.g. with: aws sso login"
-            ) from error
-        if error.kind in TEMPORARY:
-            raise Away(str(error)) from error
-        missing = f"; the missing permission is {error.action}" if error.action else ""
-        raise Refused(f"{name}: {error}{missing}") from error
+    @contextmanager
+    def _talking(self) -> Generator[None, None, None]:
+        """What AWS says in a source's words."""
+        try:
+            yield
+        except LaunchDamaged as error:
+            raise Refused(f"{self.name}: {error}") from error
+        except AwsError as error:
+            if self._cloud.played and error.kind == "unreachable":
+                raise Refused(
+                    f"{self.name}: the AWS that was played at {self._cloud.played} has gone, with its instances; "
+                    f"start another demo with: spawn-tui demo --ec2"
+                ) from error
+            if error.kind == "credentials":
+                remedy = "" if "aws s" in str(error) else LOG_IN  # some say themselves what helps
+                raise Away(f"AWS takes no credentials ({error}){remedy}") from error
+            if error.kind in TEMPORARY:
+                raise Away(str(error)) from error
+            missing = f"; the missing permission is {error.action}" if error.action else ""
+            raise Refused(f"{self.name}: {error}{missing}") from error

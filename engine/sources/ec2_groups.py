@@ -15,7 +15,7 @@ from ..aws.launch_request import Variant, next_variant
 from ..aws.launches import LaunchAnswer
 from ..aws.model import InstanceSpec
 from ..events import Ref
-from ..observe import CannotTell, SawNothing, SawWithdrawn, SourceFull
+from ..observe import CannotTell, SawHealth, SawNothing, SawWithdrawn, SourceFull
 from .base import Job
 from .ec2_launch import Group, Launcher, Outcome, split
 from .ec2_live import Attempts, Live
@@ -139,6 +139,10 @@ class Groups:
         for future in [future for future in self._sending if future.done()]:
             group = self._sending.pop(future)
             outcome = future.result()
+            if group.request is not None:
+                self._attempts.know(group.request)  # whatever came of it, its instances are ours
+            if outcome.note:
+                self._attempts.tell(SawHealth(queue=outcome.note))
             for job, words in outcome.hopeless:
                 self._attempts.forget(self._attempts[job.ref], SawNothing(*job.ref, words, final=True))
             if outcome.error is not None:

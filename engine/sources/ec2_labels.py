@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from ..aws.errors import TEMPORARY, AwsError
 from ..aws.fleet import Fleet
+from ..aws.launch_request import TAG_VALUE
 from ..aws.model import TAG_SWEEP_INDEX
 from ..events import Ref
 from ..observe import SawHealth
@@ -17,6 +18,8 @@ from .ec2_live import Attempts
 
 AT_A_TIME = 8
 """Labels that are being set at a time."""
+_MOST_WORDS = 200
+"""Characters of what AWS says that are kept."""
 
 
 class Labels:
@@ -29,7 +32,7 @@ class Labels:
         self._pool: ThreadPoolExecutor | None = None
 
     def set(self) -> None:
-        """Hear of those under way, and set a few more. Raises `AwsError` for what is no matter of one instance."""
+        """Hear of those under way, and set a few more."""
         for ref in [ref for ref, future in self._under_way.items() if future.done()]:
             self._heard(ref, self._under_way.pop(ref))
         if not self._allowed:
@@ -44,7 +47,10 @@ class Labels:
                 live.tagged = True
                 continue
             index = str(live.job.ref.task)
-            tags = {TAG_SWEEP_INDEX: index, "Name": f"{self._title}-{index}"}
+            tags = {TAG_SWEEP_INDEX: index}
+            shared = self._title[:TAG_VALUE]
+            if dict(seen.tags).get("Name", shared) == shared:  # else it is the user's own
+                tags["Name"] = f"{shared[: TAG_VALUE - len(index) - 1]}-{index}"
             self._under_way[live.job.ref] = self._submit([seen.id, *seen.volumes], tags)
 
     def _submit(self, resources: list[str], tags: Mapping[str, str]) -> Future[None]:
@@ -56,15 +62,17 @@ class Labels:
         try:
             future.result()
         except AwsError as error:
-            if error.kind == "permission":
-                # Many may tag only what they launch: nobody is kept from working for that.
-                self._allowed = False
-                text = f"instances keep the sweep's name ({error.action} is not allowed)"
-                self._attempts.tell(SawHealth(queue=text))
-                return
             if error.kind == "not_found" or error.kind in TEMPORARY:
                 return  # it or its disk has gone since it was seen, or it is set after another look
-            raise
+            # Many may tag only what they launch, or by rules of their own: nobody is kept from working for that.
+            self._allowed = False
+            why = (
+                f"{error.action} is not allowed"
+                if error.kind == "permission" and error.action
+                else str(error)
+            )
+            self._attempts.tell(SawHealth(queue=f"instances keep the sweep's name ({why[:_MOST_WORDS]})"))
+            return
         for live in self._attempts.known([ref]):
             live.tagged = True
 

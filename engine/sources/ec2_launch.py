@@ -84,6 +84,8 @@ class Outcome:
     group: Group
     answer: LaunchAnswer | None = None
     error: AwsError | None = None
+    note: str = ""
+    """What somebody should know of it though it went well."""
     hopeless: list[tuple[Job, str]] = field(default_factory=list[tuple[Job, str]])
     """Jobs that cannot be launched as they are, and why."""
 
@@ -193,10 +195,10 @@ class Launcher:
         try:
             content = build_pack(packed, settings, self._context.layout.runner.read_bytes())
             url, sha = self._bucket.put_pack(token, content)
-            upload = self._granted(spec, group.jobs)
+            upload, outcome.note = self._granted(spec, group.jobs)
             script = user_data(
                 sweep_id=self._context.sweep_id, token=token, region=self._bucket.region,
-                endpoint=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", ""),
+                endpoint=self._endpoint(),
                 bucket=self._bucket.name, prefix=f"sweeps/{self._context.sweep_id}", pack_url=url, pack_sha256=sha,
                 upload=upload, ttl=spec.ttl,
                 attempts=[attempt.name for attempt in packed],
@@ -229,15 +231,30 @@ class Launcher:
                 raise AwsError("other", "", str(error), "RunInstances") from error
         group.request = request
 
-    def _granted(self, spec: InstanceSpec, jobs: Sequence[Job]) -> UploadGrant:
-        """With what the instances upload. Raises `AwsError` where that ends so soon that little would come home."""
-        grant, now = self._bucket.grant(bool(spec.iam_policy)), time.time()
+    def _endpoint(self) -> str:
+        """Where S3 is, if it is not AWS's own."""
+        settings = (self._cloud.played, *map(os.environ.get, ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")))
+        return next((endpoint for endpoint in settings if endpoint), "")
+
+    def _granted(self, spec: InstanceSpec, jobs: Sequence[Job]) -> tuple[UploadGrant, str]:
+        """With what the instances upload, and in words that it may not hold until their end. Raises `AwsError` where it
+        ends so soon that little would come home.
+        """
         longest = max((job.timeout or 0.0 for job in jobs), default=0.0)
-        why = too_short(grant, ttl=spec.ttl, timeout=longest, now=now, has_role=bool(spec.iam_role))
-        if why and grant.expires_at is not None and grant.expires_at - now < LEAST_GRANT:
-            self._cloud.renew()  # somebody may log in again before the next launch
+
+        def granted() -> tuple[UploadGrant, str]:
+            grant, now = self._bucket.grant(bool(spec.iam_policy)), time.time()
+            return grant, too_short(
+                grant, ttl=spec.ttl, timeout=longest, now=now, has_role=bool(spec.iam_role)
+            )
+
+        grant, why = granted()
+        if why:
+            self._cloud.renew()  # somebody may have logged in again since
+            grant, why = granted()
+        if why and grant.expires_at is not None and grant.expires_at - time.time() < LEAST_GRANT:
             raise AwsError("credentials", "", why)
-        return grant
+        return grant, why
 
     def _asked(self, operation: str, function: Callable[[], T]) -> T:
         """What has to be known before a launch; what fails for a time is asked again, as the launch is."""

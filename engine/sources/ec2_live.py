@@ -17,6 +17,9 @@ from .base import Job
 from .ec2_launch import Group
 from .ec2_rates import Rates
 
+ASK_AGAIN = 300.0
+"""Seconds between two questions for a price that nobody could say."""
+
 
 class Tell(Protocol):
     """Hands over what was seen."""
@@ -37,6 +40,8 @@ class Live:
     price: Future[float | None] | None = None
     priced: bool = False
     """Whether its price was told."""
+    priced_at: float = 0.0
+    """When it was last asked for."""
     since: float = 0.0
     """Since when it has its instance."""
     seen: Instance | None = None
@@ -103,7 +108,18 @@ class Attempts:
         """Its launch has brought it this one."""
         self.know(request)
         live.instance, live.group, live.since = instance, None, time.monotonic()
-        live.price = self._rates.ask(request.type, request.market)
+        live.price, live.priced_at = self._rates.ask(request.type, request.market), live.since
+
+    def price_again(self, live: Live, instance: Instance, now: float) -> None:
+        """Ask once more for a price that nobody could say, every few minutes: a budget does not see it until then."""
+        if (
+            live.price is None
+            or not live.price.done()
+            or live.rate is not None
+            or now < live.priced_at + ASK_AGAIN
+        ):
+            return
+        live.price, live.priced_at = self._rates.ask(instance.type, instance.market), now
 
     def know(self, request: LaunchRequest) -> None:
         behaviour = request.request.get("InstanceInitiatedShutdownBehavior")

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..aws.bucket import SweepBucket
-from ..aws.errors import AwsError
+from ..aws.errors import TEMPORARY, AwsError
 from ..aws.fleet import Fleet
 from ..aws.lookout import deadline
 from ..aws.model import ALIVE, Instance, Report
@@ -54,13 +54,15 @@ class Looks:
         self._attempts, self._fleet, self._bucket = attempts, fleet, bucket
         self._terminator, self._context = terminator, context
         self._pool = ThreadPoolExecutor(REPORTS, thread_name_prefix="reports")
+        self._silent: AwsError | None = None
+        """Why the bucket does not answer in this look."""
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def look(self, instances: Mapping[str, Instance], now: float) -> None:
         """Tell what EC2 shows, `instances` by id. Raises `AwsError`: the first, when all have been looked at."""
-        lives = self._attempts.on_instances()
+        lives, self._silent = self._attempts.on_instances(), None
         with one_by_one() as each:
             reports = self._reports(lives, instances, each)
             each(lambda: self._hibernate(lives, instances))
@@ -72,6 +74,7 @@ class Looks:
 
     def look_for_forgotten(self) -> None:
         """Those whose instance nobody knows: only a report can say how it went. Raises as `look`."""
+        self._silent = None
         with one_by_one() as each:
             for live in [live for live in self._attempts if live.forgotten]:
                 each(lambda live=live: self._gone(live, live.forgotten))
@@ -88,6 +91,9 @@ class Looks:
         found: dict[str, Report | None] = {}
 
         def take(name: str, answer: Future[Report | None]) -> None:
+            if self._silent is not None and not answer.done():
+                answer.cancel()  # who waits for each of hundreds looks at nothing else meanwhile
+                return
             found[name] = answer.result()
 
         for name, answer in asked.items():
@@ -96,7 +102,14 @@ class Looks:
 
     def _report(self, live: Live) -> Report | None:
         """What its instance left; what another instance left under its name says nothing of it."""
-        report = self._bucket.report(live.name)
+        if self._silent is not None:
+            raise self._silent
+        try:
+            report = self._bucket.report(live.name)
+        except AwsError as error:
+            if error.kind in TEMPORARY:
+                self._silent = error
+            raise
         return report if report is not None and speaks_for(report, live.instance) else None
 
     def _judge(
@@ -119,16 +132,22 @@ class Looks:
             # Paid for from the launch on, whatever was done when.
             self._ended(live, replace(self._reported(live, report), started_at=instance.launched_at))
         elif settled:
-            over_at = deadline(instance, live.spec.ttl if live.spec is not None else None)
+            over_at = self._moved(live, deadline(instance, live.spec.ttl if live.spec is not None else None))
             went = None if live.alive_at is None or time.time() - live.alive_at > RECENT else time.time()
             end = unreported(live.job.ref, instance, stopped=live.stopping, deadline=over_at, ended=went)
             self._ended(live, end)
+
+    def _moved(self, live: Live, over_at: float | None) -> float | None:
+        """When its time to live is over, if somebody on the instance has moved that to later."""
+        moved = self._bucket.deadline(live.name) if over_at is not None else None
+        return over_at if over_at is None or moved is None else max(over_at, moved)
 
     # --- at work -------------------------------------------------------------------------------------------------
 
     def _at_work(self, live: Live, instance: Instance, now: float) -> None:
         if not live.stopping and self._overdue(live, instance, now):
             return
+        self._attempts.price_again(live, instance, now)
         news = not live.running or (live.rate is not None and not live.priced)
         if instance.state == "running" and news and not live.stopping:
             live.running, live.priced = True, live.rate is not None
@@ -159,8 +178,8 @@ class Looks:
             f"its console is in {live.job.directory.name}/console.log"
         )
         end = SawEnd(*live.job.ref, failure="source_lost", message=text, started_at=instance.launched_at)
+        self._terminator.end_now(instance.id)  # first: an engine that has heard the last end goes away
         self._ended(live, end)
-        self._terminator.end_now(instance.id)
 
     def _of_interest(self, ask: Callable[[], str], otherwise: str) -> str:
         """What only helps to understand: who may not be told goes on without."""
@@ -177,12 +196,15 @@ class Looks:
         if over_at is None or time.time() < over_at + OVERDUE or now < live.look_due:
             return False
         live.look_due = now + OVERDUE
+        moved = self._bucket.deadline(live.name)  # from the instance itself
+        if moved is not None and time.time() < moved + OVERDUE:
+            return False
         report = self._report(live)
         text = f"instance {instance.id} did not end when its time to live was over; it is terminated"
         lost = SawEnd(*live.job.ref, failure="timeout", message=text)
         end = lost if report is None else self._reported(live, report)
-        self._ended(live, replace(end, started_at=instance.launched_at))
         self._terminator.end_now(instance.id)
+        self._ended(live, replace(end, started_at=instance.launched_at))
         return True
 
     def _hibernate(self, lives: Sequence[Live], instances: Mapping[str, Instance]) -> None:
@@ -244,7 +266,7 @@ class Looks:
         return end
 
     def _ended(self, live: Live, end: SawEnd) -> None:
-        self._terminator.attempt_ended(live)
+        self._terminator.attempt_ended(live, end)
         self._attempts.forget(live, replace(end, handle=live.instance, rate=live.rate))
 
 

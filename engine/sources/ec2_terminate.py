@@ -6,15 +6,17 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 
-from ..aws.fleet import GONE, Fleet, Told
+from ..aws.fleet import GONE, Fleet
 from ..aws.model import ALIVE, Instance
-from ..observe import SawHealth
+from ..observe import SawEnd, SawHealth
 from .base import SourceContext
 from .ec2_live import Attempts, Live
 
 LINGER = 300.0
 """Seconds an instance may go on after its report before it is ended from outside."""
 _AT_ONCE = -math.inf
+_MOST_TOLD = 3
+"""Instances that are named of those that cannot be ended."""
 
 
 class Terminator:
@@ -24,21 +26,33 @@ class Terminator:
         self._attempts, self._fleet, self._context = attempts, fleet, context
         self._over: dict[str, tuple[float, str]] = {}
         """Instances whose attempt has ended, with since when (monotonic), and how they shall end."""
-        self._refused: dict[str, str] = {}
-        """Instances that EC2 does not let us end, and its words."""
 
     @property
     def waits(self) -> bool:
         """Whether there are instances that have yet to go."""
         return bool(self._over)
 
-    def attempt_ended(self, live: Live) -> None:
-        """Its instance has a while to go by itself."""
+    def attempt_ended(self, live: Live, end: SawEnd) -> None:
+        """Its instance has a while to go by itself; what has stopped as its task asked stays, whoever cancels then."""
         how = live.spec.on_complete if live.spec is not None else "terminate"
-        self._over.setdefault(live.instance, (time.monotonic(), "terminate" if live.stopping else how))
+        kept = self._rests(live.seen) and not end.stopped and end.exit_code is not None
+        if live.stopping and not kept:
+            how = "terminate"
+        self._over.setdefault(live.instance, (time.monotonic(), how))
 
     def end_now(self, instance: str) -> None:
+        """Raises `AwsError`: then it may go on, and nobody may be told otherwise."""
+        self._context.check()
+        self._fleet.terminate([instance])
         self._over[instance] = (_AT_ONCE, "terminate")
+
+    def _rests(self, instance: Instance | None) -> bool:
+        """Whether it stands still, or is about to, and was launched to do so in the end."""
+        return (
+            instance is not None
+            and instance.state in ("stopping", "stopped")
+            and self._attempts.launches.get(instance.launch) == "stop"
+        )
 
     def find_strays(self, instances: Iterable[Instance]) -> None:
         """Instances of ours whose attempt has ended: an engine before this one died before they had gone."""
@@ -46,11 +60,15 @@ class Terminator:
         for instance in instances:
             how = self._attempts.launches.get(instance.launch)
             if instance.id not in held and instance.state in ALIVE and how == "terminate":
-                self.end_now(instance.id)
+                self._over[instance.id] = (_AT_ONCE, how)
 
     def end(self, instances: Mapping[str, Instance], now: float) -> bool:
         """End what is to end, as EC2 shows it (`instances`, by id). Whether anything was. Raises `AwsError`."""
-        terminate = [live.instance for live in self._attempts if live.stopping and live.instance]
+        terminate = [
+            live.instance for live in self._attempts
+            # Of one that rests the report is read first: it may have been done before anybody cancelled.
+            if live.stopping and live.instance and not self._rests(instances.get(live.instance))
+        ]  # fmt: skip
         stop: list[str] = []
         for identity, (since, how) in list(self._over.items()):
             instance = instances.get(identity)
@@ -69,15 +87,16 @@ class Terminator:
         if not (left or stop):
             return False
         self._context.check()
-        if left:
-            self._complain("terminated", self._fleet.terminate(left))
-        if stop:
-            self._complain("stopped", self._fleet.stop(stop))
+        refused = [
+            *(
+                (one, "terminated", error)
+                for one, error in (self._fleet.terminate(left).refused if left else ())
+            ),
+            *((one, "stopped", error) for one, error in (self._fleet.stop(stop).refused if stop else ())),
+        ]
+        if refused:
+            # Somebody protected it, or nobody may: it is tried again each time.
+            words = "; ".join(f"{one} cannot be {what}: {error}" for one, what, error in refused[:_MOST_TOLD])
+            more = f"; and {len(refused) - _MOST_TOLD} more" if len(refused) > _MOST_TOLD else ""
+            self._attempts.tell(SawHealth(queue=words + more))
         return bool(left)
-
-    def _complain(self, what: str, told: Told) -> None:
-        """Somebody protected it, or nobody may: it is tried again each time, and said once."""
-        for identity, error in told.refused:
-            if self._refused.get(identity) != error.code:
-                self._refused[identity] = error.code
-                self._attempts.tell(SawHealth(queue=f"{identity} cannot be {what}: {error}"))

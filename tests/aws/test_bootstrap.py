@@ -337,6 +337,57 @@ def test_spored_extends_the_ttl(new_machine: NewMachine) -> None:
     assert b"ttl: 35" in (machine.file("stdout.log") or b"")
 
 
+def test_a_ttl_that_is_moved_on_the_instance_is_told(machine: Machine) -> None:
+    """Else the engine, which knows the TTL of the launch, would end it; what comes by tag later is told as well."""
+    machine.ttl = 600
+    work = "until [ -e $SWEEP_TASK_DIR/go ]; do sleep 0.1; done; spored extend 1h; sleep 300"
+    machine.start(machine.user_data(machine.pack(machine.attempt("sh", "-c", work))))
+    wait_until((machine.dir / "stdout.log").exists, "the work")
+    deadline, key = machine.root / "deadline", f"{machine.prefix}/deadlines/{NAME}"
+    first = int(deadline.read_text())
+    machine.imds.facts["meta-data/tags/instance/spawn:ttl"] = str(first + 60)
+    wait_until(lambda: deadline.read_text() == f"{first + 60}\n", "the tag to count")
+    wait_until(looks(machine, 2), "two looks")
+    assert key not in machine.bucket.objects, "the engine has set the tag itself"
+    (machine.dir / "go").touch()
+    told = machine.bucket.objects
+    wait_until(lambda: told.get(key) == f"{first + 60 + 3600}\n".encode(), "the new deadline")
+    assert deadline.read_text() == f"{first + 60 + 3600}\n"
+    wait_until(looks(machine, 2), "two looks")
+    machine.imds.facts["meta-data/tags/instance/spawn:ttl"] = str(first + 120)
+    wait_until(lambda: told.get(key) == f"{first + 120}\n".encode(), "what the tag says since")
+    wait_until(looks(machine, 2), "two looks")
+    assert machine.bucket.written.count(key) == 2
+
+
+def test_a_ttl_that_cannot_be_told_is_told_later(new_machine: NewMachine) -> None:
+    machine = new_machine(ttl=600)
+    machine.bucket.refuse = lambda key: 403 if "/deadlines/" in key else 0
+    machine.start(machine.user_data(machine.pack(machine.attempt("sh", "-c", "spored extend 1h; sleep 300"))))
+    wait_until(machine.said("when the TTL ends could not be told: HTTP 403"), "a refused try")
+    machine.bucket.refuse = lambda key: 0
+    deadline = machine.root / "deadline"
+    wait_until(
+        lambda: machine.bucket.objects.get(f"{machine.prefix}/deadlines/{NAME}") == deadline.read_bytes(),
+        "the new deadline",
+    )
+
+
+def test_a_bucket_that_does_not_answer_keeps_no_ttl_from_its_end(new_machine: NewMachine) -> None:
+    machine = new_machine(ttl=2)
+    machine.bucket.refuse = lambda key: 503 if "/deadlines/" in key else 0
+    machine.start(machine.user_data(machine.pack(machine.attempt("sh", "-c", "spored extend 2s; sleep 300"))))
+    wait_until(lambda: (machine.root / "moved").exists(), "the move")
+    assert machine.gone(25).flag == "ttl"
+
+
+def looks(machine: Machine, count: int) -> Callable[[], bool]:
+    """Whether the guard of the TTL has looked that many times more."""
+    path = "/latest/meta-data/tags/instance/spawn:ttl"
+    wanted = sum(seen == path for _, seen in machine.imds.seen) + count
+    return lambda: sum(seen == path for _, seen in machine.imds.seen) >= wanted
+
+
 class Counters:
     """A /proc of our own: what the idle guard reads."""
 

@@ -385,6 +385,29 @@ def test_a_report_is_read_and_a_missing_or_torn_one_is_none(s3: S3, field: Field
     assert field.bucket.report("task_003.1") is None
 
 
+@pytest.mark.parametrize(
+    ("content", "seconds"),
+    [
+        (b"1795428000\n", 1_795_428_000.0), (b"1795428000", 1_795_428_000.0), (b"", None), (b"\n", None),
+        (b"soon\n", None), (b"-1795428000\n", None), (b"1795428000\n\n", None), (b"17954 28000\n", None),
+        (b"\xd9\xa3\n", None), (b"9" * 13, None), (b"9" * 14, None), (b"1795428000\n1795428001\n", None),
+    ],
+)  # fmt: skip
+def test_a_deadline_that_was_moved_on_the_instance_is_read_and_a_damaged_one_is_none(
+    s3: S3, field: Field, content: bytes, seconds: float | None
+):
+    s3.put(field.bucket.name, f"sweeps/{SWEEP}/deadlines/task_001.1", content)
+    assert field.bucket.deadline("task_001.1") == seconds
+    assert field.bucket.deadline("task_001.10") is None
+
+
+def test_a_deadline_that_cannot_be_asked_for_is_no_missing_deadline(s3: S3, field: Field):
+    s3.fail(lambda asked: "deadlines/" in asked.path, status="500 No", code="InternalError")
+    with pytest.raises(AwsError) as caught:
+        field.bucket.deadline("task_001.1")
+    assert caught.value.kind == "server"
+
+
 def test_a_report_that_cannot_be_asked_for_is_no_missing_report(s3: S3, field: Field):
     pytest.importorskip("spawn_tui.engine.aws.reports")
     cloud_at(s3.endpoint).client("s3", "us-east-1").delete_bucket(Bucket=field.bucket.name)

@@ -27,6 +27,7 @@ from spawn_tui.engine.aws.launch_request import (
     variants,
 )
 from spawn_tui.engine.aws.launches import (
+    SHOWN_WITHIN,
     TOKEN_GOOD,
     LaunchAnswer,
     LaunchDamaged,
@@ -504,6 +505,41 @@ def test_what_was_launched_and_has_ended_is_found_and_never_launched_again(
     ids = tuple(f"i-0{index}" if index in there else "" for index in range(max(there, default=-1) + 1))
     assert told == LaunchAnswer(ids, None, code, "known token", 99.0, forgotten=forgotten)
     assert recorder.actions == ["RunInstances", "DescribeInstances"]
+
+
+@pytest.mark.parametrize("age", [0.0, SHOWN_WITHIN - 1, 1 - SHOWN_WITHIN])
+@pytest.mark.parametrize("code", ["IdempotentInstanceTerminated", "IdempotentParameterMismatch"])
+def test_what_was_just_launched_and_is_not_shown_yet_is_not_gone(
+    recorder: Opened, code: str, age: float
+) -> None:
+    """EC2 hides a new instance for a while, and says so of one that has ended beside it."""
+    there = [1]
+
+    def answer(action: str, form: Form) -> Answer:
+        if action == "RunInstances":
+            return refusal(code, "known token")
+        return described(
+            *(
+                instance_xml(f"i-0{index}", index=index, state="running", spawn_launch="t-1")
+                for index in there
+            )
+        )
+
+    recorder.answer = answer
+    launch = a_launch()
+    at = launch.made_at + age
+
+    def again() -> LaunchAnswer:
+        return send(launch, recorder.opened, REGION, a_pacer(), 30, now=lambda: at)
+
+    with pytest.raises(AwsError, match="shows 1 of 2 instances so far") as raised:
+        again()
+    assert raised.value.kind in TEMPORARY and raised.value.code == code
+    there.append(0)
+    assert again() == LaunchAnswer(("i-00", "i-01"), None, code, "known token", at)
+    there[:] = [1]
+    at = launch.made_at + SHOWN_WITHIN
+    assert again() == LaunchAnswer(("", "i-01"), None, code, "known token", at, forgotten=True)
 
 
 def test_a_known_token_whose_instances_cannot_be_asked_for_is_no_answer(recorder: Opened) -> None:

@@ -128,7 +128,8 @@ def test_what_was_given_up_and_stands_still_may_hold_the_only_copy(made: Made, s
     [
         (True, "stopped", "completed", "kept"),
         (True, "stopping", "completed", "kept"),
-        (True, "running", "completed", "stray"),
+        (True, "running", "completed", "kept"),
+        (True, "running", "failed", "stray"),
         (True, "stopped", "cancelled", "stray"),
         (False, "stopped", "completed", "stray"),
     ],

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from spawn_tui.engine import events as ev
+from spawn_tui.engine.aws.lookout import Clouds
 from spawn_tui.state.index import SweepIndex
+from spawn_tui.tui.cli.losses import NOTHING
 
 from ..tui.build import Made
 from .ec2_field import Emulated, emulated, until
@@ -179,7 +181,7 @@ def test_status_shows_instances_and_how_long_they_have(emulator: Emulated, sweep
     emulator.ask("POST", "faults", ready="unauthorized", action="DescribeInstances", region=WEST)
     said = call(capsys, "status", sweep.id)
     assert said.status == 0 and emulator.calls("DescribeInstances") == 2
-    assert f"{WEST} does not answer" in said.err
+    assert f"{source_name(WEST)} cannot be asked" in said.err
     rows = [line.split("\t") for line in said.out.splitlines() if "\t" in line]
     assert rows[1][2] == "running" and rows[2][1:3] == [ids[1], "?"] and rows[2][4] == "?"
 
@@ -213,6 +215,23 @@ def test_cost_says_what_is_not_known(emulator: Emulated, sweep: Made, capsys: Ca
     first, second = call(capsys, "cost", sweep.id, "--json").objects[:2]
     assert first["cost"] == pytest.approx(0.1, abs=1e-4) and second["cost"] is None
     assert first["seconds"] == pytest.approx(100, abs=0.01)
+
+
+def test_a_task_that_was_not_sent_again_has_the_price_it_had(
+    emulator: Emulated, sweep: Made, capsys: Capture
+):
+    launch(sweep, emulator.cloud, [0])
+    sweep.commit(ev.Ended((ev.End(0, 1, "failed", "spot_interrupted", ended_at=sweep.clock.at),)))
+    sweep.commit(ev.Requeued((ev.Delay(0, 0.0),)))
+    sweep.commit(ev.Launching("b9", source_name(WEST), (ev.Ref(0, 2),)))
+    sweep.commit(
+        ev.Ended((ev.End(0, 2, "failed", "launch_failed", message="never sent", ended_at=sweep.clock.at),))
+    )
+    (row,) = (
+        line.split("\t") for line in call(capsys, "cost", sweep.id).out.splitlines() if "task_001" in line
+    )
+    assert row[5] == "$0.0104/h"
+    assert call(capsys, "cost", sweep.id, "--json").objects[0]["per_hour"] == RATE
 
 
 # --- connect -----------------------------------------------------------------------------------------------------
@@ -589,6 +608,138 @@ def test_without_credentials_that_is_all_that_is_said(emulator: Emulated, capsys
     said = call(capsys, "test", f"ec2:{EAST}")
     assert said.status == 1 and said.out.startswith("FAIL  account") and "aws sso login" in said.out
     assert len(said.out.splitlines()) == 2
+
+
+# --- nobody to ask -----------------------------------------------------------------------------------------------
+
+
+def without_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+
+
+def test_without_credentials_nobody_is_asked_and_that_is_said_once(
+    emulator: Emulated, sweep: Made, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+):
+    launch(sweep, emulator.cloud, [0])
+    launch(sweep, emulator.cloud, [1], WEST)
+    without_credentials(monkeypatch)
+    monkeypatch.setattr(Clouds, "fleet", lambda *_: pytest.fail("a region would be asked again and again"))
+    emulator.ask("DELETE", "calls")
+    why = "Unable to locate credentials; log in (aws sso login"
+    for words, status in ((("reap",), 1), (("extend", sweep.id, "1h"), 1), (("status", sweep.id), 0)):
+        said = call(capsys, *words)
+        assert said.status == status and said.err.count(why) == 1, (words, said.err)
+        (line,) = (line for line in said.err.splitlines() if why in line)
+        assert EAST in line and WEST in line
+        assert "in time" not in said.err
+    assert emulator.ask("GET", "calls") == []
+
+
+def test_reap_speaks_of_the_regions_it_asked_alone(
+    emulator: Emulated, sweep: Made, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+):
+    launch(sweep, emulator.cloud, [0])
+    assert "no instance without a sweep in 2 regions" in call(capsys, "reap", "--dry-run").err
+    emulator.ask("POST", "faults", ready="unauthorized", action="DescribeInstances", region=WEST)
+    said = call(capsys, "reap", "--dry-run")
+    assert said.status == 1 and "no instance without a sweep in 1 region\n" in said.err
+    without_credentials(monkeypatch)
+    said = call(capsys, "reap", "--dry-run")
+    assert said.status == 1 and "no instance without" not in said.err and "nobody could be asked" in said.err
+
+
+def test_reap_knows_which_regions_there_are(
+    emulator: Emulated, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+):
+    said = call(capsys, "reap", "--region", "mars-1")
+    assert said.status == 2 and "there is no region mars-1" in said.err
+    assert 'did you mean "us-east-1"?' in call(capsys, "reap", "--region", "us-eats-1").err
+    # Who may not ask which there are is believed.
+    emulator.ask("POST", "faults", ready="unauthorized", action="DescribeRegions")
+    assert call(capsys, "reap", "--region", EAST).status == 0
+    without_credentials(monkeypatch)
+    said = call(capsys, "reap", "--region", EAST)
+    assert said.status == 1 and "Unable to locate credentials; log in" in said.err
+
+
+def test_a_region_that_never_answers_is_given_up_with_its_own_reason(
+    emulator: Emulated, sweep: Made, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+):
+    launch(sweep, emulator.cloud, [0])
+    monkeypatch.setattr("spawn_tui.tui.cli.instances.PATIENCE", 5.0)
+    emulator.ask("POST", "faults", ready="region_down", action="DescribeInstances", region=EAST)
+    said = call(capsys, "status", sweep.id)
+    assert "cannot be asked: " in said.err and "in time" not in said.err
+
+
+def home_and_not(sweep: Made, emulator: Emulated) -> None:
+    """Three attempts have ended in two regions; two of them are home."""
+    launch(sweep, emulator.cloud, [0, 1])
+    launch(sweep, emulator.cloud, [2], WEST)
+    for task in range(3):
+        sweep.end(task)
+    sweep.commit(ev.Collected((ev.Brought(0, 1, 3, 9), ev.Brought(2, 1, 1, 4))))
+    sweep.commit(ev.SweepEnded("completed"))
+
+
+def test_collect_counts_what_the_journal_knows_where_nobody_can_be_asked(
+    emulator: Emulated, sweep: Made, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+):
+    home_and_not(sweep, emulator)
+    without_credentials(monkeypatch)
+    said = call(capsys, "collect", sweep.id)
+    assert said.status == 1 and f"{sweep.id}: 2 attempts of 3 are home\n" in said.out
+    (line,) = (line for line in said.err.splitlines() if "credentials" in line)
+    assert EAST in line and WEST in line and "by the sweep's journal 2 of 3 attempts there are home" in line
+    *each, total = call(capsys, "collect", sweep.id, "--json").objects
+    assert [bool(one["problem"]) for one in each] == [False, True, False]
+    assert all("credentials" in one["problem"] + "".join(one["notes"]) for one in each)
+    assert (total["attempts"], total["home"]) == (3, 2)
+    sweep.commit(ev.Collected((ev.Brought(1, 1, 3, 9),)))
+    said = call(capsys, "collect", sweep.id)
+    assert said.status == 0 and f"{sweep.id}: 3 attempts are home\n" in said.out
+
+
+def test_collect_says_once_that_a_region_does_not_answer(
+    emulator: Emulated, sweep: Made, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+):
+    home_and_not(sweep, emulator)
+    put(emulator.cloud, sweep.id, "task_003.1", {"attempts/{attempt}/a": b"1"}, WEST)
+    monkeypatch.setattr("spawn_tui.engine.collect.gather.PATIENCE", 1.0)
+    emulator.ask(
+        "POST", "faults", service="s3", asker="client", region=EAST, code="InternalError", status=500
+    )
+    said = call(capsys, "collect", sweep.id)
+    assert said.status == 1 and "2 attempts of 3 are home, 1 files" in said.out, said.err
+    told = [line for line in said.err.splitlines() if "InternalError" in line]
+    assert len(told) == 2 and told[1].startswith(f"{source_name(EAST)} cannot be asked: "), said.err
+    assert "1 of 2 attempts there are home" in told[1]
+
+
+def test_what_a_killed_attempt_left_nothing_of_is_no_loss(emulator: Emulated, sweep: Made, capsys: Capture):
+    launch(sweep, emulator.cloud, [0, 1, 2])
+    put(emulator.cloud, sweep.id, "task_001.1", {"attempts/{attempt}/a": b"1"})
+    sweep.end(0)
+    sweep.end(1)
+    sweep.commit(ev.Ended((ev.End(2, 1, "failed", "timeout", ended_at=sweep.clock.at),)))
+    said = call(capsys, "collect", sweep.id)
+    assert "task_002.1: there is nothing of it in" in said.err and "task_003.1" not in said.err
+    nothing = said.err.split("task_002.1: ")[1].splitlines()[0]
+    assert nothing.startswith(NOTHING)
+    sweep.commit(ev.Collected((ev.Brought(1, 1, problem=nothing), ev.Brought(2, 1, problem=nothing))))
+    said = call(capsys, "status", sweep.id)
+    assert "files      task_002, attempt 1: there is nothing" in said.out and "task_003" not in said.out
+
+
+def test_an_instance_that_has_ended_has_no_time_left(emulator: Emulated, sweep: Made, capsys: Capture):
+    (identity,) = launch(sweep, emulator.cloud, [0])
+    running(emulator, [identity])
+    end(emulator, identity)
+    (row,) = (
+        line.split("\t") for line in call(capsys, "status", sweep.id).out.splitlines() if identity in line
+    )
+    assert row[2] == "terminated" and row[4] == ""
 
 
 # --- resume -----------------------------------------------------------------------------------------------------

@@ -11,9 +11,20 @@ from spawn_tui.engine import source_state
 from spawn_tui.engine.control import events_of
 from spawn_tui.engine.cost import blind, blind_lines, cost_words
 from spawn_tui.engine.decide import BLIND_AFTER, BUDGET_WARNING, decide, is_idle
-from spawn_tui.engine.observe import SawEnd, SawNothing, SawRunning, SawWithdrawn, SourceBack, interpret
+from spawn_tui.engine.observe import (
+    Observation,
+    SawEnd,
+    SawNothing,
+    SawRunning,
+    SawWithdrawn,
+    SourceAway,
+    SourceBack,
+    SourceRefused,
+    interpret,
+)
 from spawn_tui.engine.plan.model import Plan, PlannedTask
 from spawn_tui.engine.snapshot import from_documents, to_documents
+from spawn_tui.engine.source_state import HEARD_WITHIN
 from spawn_tui.engine.sweep import SweepStatus, TaskState
 from spawn_tui.state.journal import Position
 from spawn_tui.state.requests import RequestFile
@@ -77,12 +88,12 @@ def test_it_is_told_at_eighty_percent_and_stops_at_all_of_it() -> None:
     assert decide(history.sweep, history.now).wake_at == history.now + 4.0, "two dollars a second"
     assert after(history, 3.999) == []
     assert after(history, 0.001) == [ev.BudgetWarned(8.0)]
-    assert history.sweep.notes[-1][1] == "8.00 of 10.00 USD are spent"
+    assert history.sweep.notes[-1][1] == "$8.00 of $10.00 is spent"
     assert decide(history.sweep, history.now).wake_at == history.now + 1.0
     assert after(history, 0.999) == [], "told once"
     assert after(history, 0.001) == [ev.BudgetSpent(10.0)]
     assert history.sweep.status is SweepStatus.PAUSED
-    assert history.sweep.pause_reason == "the budget of 10.00 USD is spent"
+    assert history.sweep.pause_reason == "the budget of $10.00 is spent"
     assert decide(history.sweep, history.now).wake_at is None, "what is spent is spent"
 
 
@@ -163,7 +174,7 @@ def test_resume_is_refused_with_the_way_out() -> None:
     refused = asked(history, "resume")
     assert isinstance(refused, ev.RequestRefused)
     assert refused.reason == (
-        f"the budget of 10.00 USD is spent; raise it with: spawn-tui resume {history.sweep.id} --budget N"
+        f"the budget of $10.00 is spent; raise it with: spawn-tui resume {history.sweep.id} --budget N"
     )
     assert history.settle() == [] and history.sweep.paused
 
@@ -343,10 +354,91 @@ def test_what_it_hears_then_is_counted() -> None:
     assert kinds(history.settle()) == ["budget_spent"]
 
 
-def test_a_new_engine_does_not_spin_until_it_has_heard() -> None:
+AWAY, REFUSED = SourceAway("no route"), SourceRefused("AccessDenied")
+
+
+def hear(history: History, source: str, *seen: Observation) -> list[ev.Event]:
+    history.add(*interpret(history.sweep, source, seen, history.now))
+    return after(history, 0.0)
+
+
+def test_who_says_nothing_at_all_is_waited_for_so_long_and_no_longer() -> None:
     history = taken_over()
-    wake = decide(history.sweep, history.now).wake_at
-    assert wake is None or wake > history.now + 0.1
+    assert decide(history.sweep, history.now).wake_at == history.now + HEARD_WITHIN
+    assert after(history, HEARD_WITHIN - 0.001) == []
+    assert after(history, 0.001) == [ev.BudgetSpent(2 * (3600.0 + HEARD_WITHIN))]
+
+
+@pytest.mark.parametrize("answer", [AWAY, REFUSED], ids=["away", "refused"])
+def test_what_runs_where_nobody_can_ask_is_counted(answer: Observation) -> None:
+    """Unknown is not gone, and costs go on."""
+    history = taken_over()
+    history.now += 1.0
+    assert "budget_spent" in kinds(hear(history, "cloud", answer))
+
+
+@pytest.mark.parametrize("answer", [AWAY, REFUSED], ids=["away", "refused"])
+def test_who_could_not_be_asked_by_the_last_engine_may_answer_this_one(answer: Observation) -> None:
+    """Each engine begins anew: that it was away an hour ago says nothing of what ended since."""
+    history = sweep()
+    hear(history, "cloud", answer)
+    history.add(ev.EngineStopped("told to"))
+    history.now += 3600.0
+    history.add(ev.EngineStarted(2, "host", 7))
+    assert after(history, 1.0) == []
+    hear(history, "cloud", answer)
+    assert not history.sweep.budget_spent, "it says the same, and nothing new is journalled of it"
+    assert "budget_spent" in kinds(after(history, HEARD_WITHIN))
+
+
+def two_regions() -> History:
+    """The last engine had spent two dollars of ten in the west, where two tasks go on, and one runs in the east."""
+    history = sweep(10.0, ev.SourceAdded("west", "ec2", 2), ev.SourceAdded("east", "ec2", 2), total=9)
+    history.now += 1.0
+    in_west = sorted(history.sweep.sources["west"].active)
+    history.add(ev.Ended(tuple(ev.End(task, 1, "completed", exit_code=0) for task in in_west)))
+    history.settle()
+    again = sorted(history.sweep.sources["west"].active)
+    history.add(ev.Running(tuple(ev.Started(task, 1, "i-2", None, DOLLAR) for task in again)))
+    first = min(history.sweep.sources["east"].active)
+    history.add(ev.Ended((ev.End(first, 1, "completed", exit_code=0),)), ev.RequestTaken("p", "pause"))
+    history.settle()
+    assert (history.sweep.sources["west"].spent, history.sweep.sources["east"].spent) == (2.0, 1.0)
+    history.add(ev.EngineStarted(2, "host", 7))
+    return history
+
+
+def test_a_region_that_is_not_heard_yet_does_not_hide_what_the_others_cost() -> None:
+    history = two_regions()
+    assert hear(history, "east", SourceBack()) == []
+    # Four dollars at a dollar a second: two of the west are certain, and the east has cost one and goes on.
+    assert decide(history.sweep, history.now).wake_at == pytest.approx(history.now + 4.0, abs=1e-3)
+    assert after(history, 3.9) == []
+    assert after(history, 0.1) == [ev.BudgetWarned(8.0)]
+    assert after(history, 2.0) == [ev.BudgetSpent(10.0)]
+    assert history.sweep.cost(history.now) == pytest.approx(22.0), "the west may have cost as much"
+
+
+@pytest.mark.parametrize("answer", [AWAY, REFUSED], ids=["away", "refused"])
+def test_a_region_that_cannot_be_asked_hides_nothing_either(answer: Observation) -> None:
+    history = two_regions()
+    hear(history, "east", SourceBack())
+    history.now += 1.5
+    assert hear(history, "west", answer) == [ev.BudgetWarned(8.5)], (
+        "2 and 3 in the west, 1 and 2.5 in the east"
+    )
+    assert kinds(after(history, 0.5)) == ["budget_spent"]
+
+
+def test_the_price_of_what_is_not_heard_yet_is_not_missed() -> None:
+    history = History(created(2, budget=5.0), CLOUD)
+    history.settle()
+    history.add(ev.Running((ev.Started(0, 1), ev.Started(1, 1, rate=0.0))))
+    history.now += 3600.0
+    history.add(ev.EngineStarted(2, "host", 7))
+    assert after(history, BLIND_AFTER) == []
+    assert decide(history.sweep, history.now).wake_at == history.now - BLIND_AFTER + HEARD_WITHIN
+    assert hear(history, "cloud", SourceBack()) == [ev.BudgetBlind("cloud", 1)]
 
 
 # --- terminate ---------------------------------------------------------------------------------------------------
@@ -464,11 +556,13 @@ def test_a_budget_is_never_overrun_in_silence(history: History) -> None:
     sweep, now = history.sweep, history.now
     if not sweep.budget or sweep.ended is not None:
         return
-    if any(source.unheard and source.rate for source in sweep.sources.values()):
-        return  # it asks first
-    cost = sweep.cost(now)
+    sources = sweep.sources.values()
+    cost = sum(
+        s.spent if s.unheard and now < s.listening_since + HEARD_WITHIN else s.cost(now) for s in sources
+    )
     assert sweep.budget_spent or cost < sweep.budget
     assert sweep.budget_warned or cost < BUDGET_WARNING * sweep.budget
     wake = decide(sweep, now).wake_at
     if wake is not None and wake > now + 0.01 and not sweep.budget_spent:
-        assert sweep.cost(wake - 0.005) <= sweep.budget
+        heard = (s.spent if s.unheard else s.cost(wake - 0.005) for s in sources)
+        assert sum(heard) <= sweep.budget

@@ -358,7 +358,8 @@ def test_a_sweep_that_is_over_costs_what_it_has_cost() -> None:
 
 @pytest.mark.parametrize(
     ("usd", "words"),
-    [(0.0, "$0"), (0.00001, "<$0.0001"), (0.00005, "$0.0001"), (0.0012, "$0.0012"), (0.0999, "$0.0999"),
+    [(0.0, "$0"), (0.000001, "<$0.00001"), (0.0000867, "$0.000087"), (0.000174, "$0.00017"),
+     (0.00123, "$0.0012"), (0.0999, "$0.0999"),
      (0.09996, "$0.10"), (0.1, "$0.10"), (0.995, "$0.99"), (3.41, "$3.41"), (999.99, "$999.99"), (999.996, "$1,000"),
      (1204.4, "$1,204"), (1234567.8, "$1,234,568")],
 )  # fmt: skip
@@ -378,6 +379,12 @@ def test_money_is_as_exact_as_a_person_wants_it(usd: float, words: str) -> None:
 )
 def test_a_price_keeps_its_digits(usd: float, words: str) -> None:
     assert per_hour(usd) == words
+
+
+@given(st.lists(st.floats(0.0001, 0.05), min_size=1, max_size=20))
+def test_what_is_told_of_each_adds_up_to_what_is_told_of_all(parts: list[float]) -> None:
+    told = sum(float(money(usd).removeprefix("$")) for usd in parts)
+    assert told == pytest.approx(sum(parts), rel=0.051)
 
 
 @given(st.floats(0, 1e9))

@@ -261,6 +261,29 @@ def test_a_new_engine_asks_again() -> None:
     assert ref.task in history.sweep.sources["hpc"].asked
 
 
+@pytest.mark.parametrize("strategy", ["least_loaded", "fastest", "round_robin", "random"])
+def test_what_waited_for_nothing_goes_where_a_slot_is_free(strategy: str) -> None:
+    """And not back to the queue it came from, over and over."""
+    history = History(
+        created(2, strategy=strategy),
+        ev.SourceAdded("local", "local", 2),
+        ev.SourceAdded("hpc", "slurm", 4, queue=True, elsewhere=True),
+    )
+    history.settle()
+    for _ in range(10):
+        history.now += 10.0
+        for task in history.sweep.tasks:
+            attempt = task.attempts[-1]
+            if attempt.source == "local" and attempt.started_at is None:
+                seen(history, "local", SawRunning(task.index, attempt.number))
+        for event in history.settle():
+            if isinstance(event, ev.Withdrawing):
+                seen(history, "hpc", *(SawWithdrawn(*ref) for ref in event.attempts))
+        history.settle()
+    assert {task.attempts[-1].source for task in history.sweep.tasks} == {"local"}
+    assert max(len(task.attempts) for task in history.sweep.tasks) <= 2
+
+
 def test_a_cancel_that_meets_a_withdrawal_cancels() -> None:
     history, ref = withdrawing()
     history.add(ev.RequestTaken("r", "cancel", (ref.task,)))

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spawn_tui.engine import events as ev
+from spawn_tui.engine.health import REPORT_EVERY
 from spawn_tui.engine.observe import (
     CannotTell,
     Observation,
     SawEnd,
+    SawHealth,
     SawNothing,
     SawRunning,
     SourceAway,
@@ -183,7 +185,58 @@ def test_a_source_that_is_away_says_nothing_of_its_tasks() -> None:
     assert history.sweep.sources["s"].free == 0
 
 
-OF_THE_SOURCE = (SourceAway, SourceBack, SourceFull, SourceRefused)
+# --- how it feels ------------------------------------------------------------------------------------------------
+
+
+def words(*events: ev.Event) -> list[str]:
+    return [event.queue for event in events if isinstance(event, ev.SourceHealth)]
+
+
+def test_words_that_are_said_once_are_not_lost_to_those_of_the_same_poll() -> None:
+    history = running()
+    protected = [SawHealth(queue=f"i-{n} cannot be terminated: protected") for n in (1, 2, 1)]
+    assert words(*seen(history, *protected)) == [
+        "i-1 cannot be terminated: protected; i-2 cannot be terminated: protected"
+    ]
+
+
+def test_new_words_are_news_at_once_and_the_same_words_are_none() -> None:
+    history = running()
+    seen(history, SawHealth(memory=10.0))
+    for said in ("i-1 cannot be terminated", "i-2 cannot be terminated"):
+        assert words(*seen(history, SawHealth(queue=said))) == [said]
+        history.now += REPORT_EVERY - 1.0
+        assert seen(history, SawHealth(queue=said)) == []
+    history.now += 1.0
+    assert words(*seen(history, SawHealth(queue=said))) == [said], "once a minute, as all of it"
+
+
+def test_figures_leave_the_words_alone_and_words_the_figures() -> None:
+    history = running()
+    both = [SawHealth(memory=95.0, load=0.5, queue="i-1 is protected"), SawHealth(cpu=5.0, memory=96.0)]
+    assert seen(history, *both) == [
+        ev.SourceHealth("s", "degraded", 5.0, 96.0, None, 0.5, "i-1 is protected")
+    ]
+    history.now += REPORT_EVERY
+    assert seen(history, SawHealth(memory=95.0, disk=1.0), SawHealth(queue="i-2 is protected")) == [
+        ev.SourceHealth("s", "degraded", None, 95.0, 1.0, None, "i-2 is protected")
+    ]
+    history.now += 1.0
+    assert seen(history, SawHealth(memory=97.0)) == [], "figures alone are no new words"
+    assert history.sweep.sources["s"].queue_words == "i-2 is protected"
+
+
+def test_counts_are_figures_though_they_come_in_words() -> None:
+    """A queue counts anew at each look; a minute is soon enough for that."""
+    history = running()
+    assert words(*seen(history, SawHealth(queue="12 running, 340 waiting; nodes: 3 idle")))
+    history.now += 30.0
+    assert seen(history, SawHealth(queue="9 running, 1 waiting; nodes: 2 idle")) == []
+    now = "9 running, 1 waiting; nodes: 2 down"
+    assert words(*seen(history, SawHealth(queue=now))) == [now]
+
+
+OF_THE_SOURCE = (SourceAway, SourceBack, SourceFull, SourceRefused, SawHealth)
 RATE = st.sampled_from((None, 0.0, 3600.0))
 OBSERVATIONS = st.lists(
     st.one_of(
@@ -197,6 +250,7 @@ OBSERVATIONS = st.lists(
         st.builds(SourceBack),
         st.builds(SourceFull, st.just("no capacity")),
         st.builds(SourceRefused, st.just("no such account")),
+        st.builds(SawHealth, memory=st.sampled_from((None, 10.0, 95.0)), queue=st.sampled_from(("", "i-1", "i-2"))),
     ),
     max_size=8,
 )  # fmt: skip
@@ -212,3 +266,5 @@ def test_whatever_is_said_the_events_can_be_applied(history: History, said: list
         history.sweep, "src-0", [o for o in said if isinstance(o, SawEnd | SawNothing)], history.now
     )
     assert not any(isinstance(event, ev.Ended) for event in again)
+    felt = [o for o in said if isinstance(o, SawHealth)]
+    assert interpret(history.sweep, "src-0", felt, history.now) == [], "what was said is no news"

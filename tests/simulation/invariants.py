@@ -16,6 +16,7 @@ from typing import Protocol
 from spawn_tui.engine import event_lines
 from spawn_tui.engine import events as ev
 from spawn_tui.engine.decide import BUDGET_WARNING
+from spawn_tui.engine.health import REPORT_EVERY
 from spawn_tui.engine.source_state import PRICED
 from spawn_tui.engine.sweep import ACTIVE, ENDED, FINAL, Sweep, TaskState, apply
 from spawn_tui.engine.transitions import LOSSES, REFUSALS
@@ -310,6 +311,9 @@ class Witness:
             task = sweep.tasks[ref.task]
             alive = len(task.attempts) == ref.attempt and task.state in (L, R)
             demand(not alive, "what costs goes on though the budget is spent", ref)
+        spent = sum(source.spent for source in sweep.sources.values())
+        watched = sweep.budget and not sweep.budget_spent and sweep.ended is None
+        demand(not watched or spent < sweep.budget, "the budget is overrun in silence", spent, sweep.budget)
 
     def _follow(self, *, judge: bool) -> None:
         for line in self._reader.read():
@@ -480,6 +484,14 @@ class Witness:
                 demand(sweep.budget > 0 and not self._budget_spent, "a budget that nobody watches", event)
                 demand(event.cost >= part * sweep.budget - CENT, "told too early", event, sweep.budget)
                 demand(event.cost <= sweep.cost(at) + CENT, "it has not cost that", event, sweep.cost(at))
+            case ev.SourceHealth():
+                source = sweep.sources[event.source]
+                last, words = source.health_at, (event.level, event.queue.partition(";")[0])
+                same = words == (source.level, source.queue_words.partition(";")[0])
+                soon = last is not None and at < last + REPORT_EVERY - ROUNDING
+                demand(not (same and soon), "health that says nothing new", event, at)
+                whole = event.queue.startswith("it ") and event.queue.endswith(" here")
+                demand(whole, "words were lost", event)
             case ev.SourceRoom() if event.room:
                 source = sweep.sources[event.source]
                 rooms = (len(source.active), 2 * source.room)

@@ -227,7 +227,9 @@ class SimSource:
     def _felt(self) -> list[Observation]:
         out: list[Observation] = []
         if self._rng.random() < 0.1:
-            out.append(SawHealth(memory=self._rng.choice((10.0, 95.0)), load=self._rng.choice((None, 0.5))))
+            felt = SawHealth(memory=self._rng.choice((10.0, 95.0)), load=self._rng.choice((None, 0.5)))
+            words = "it swaps" if felt.memory == 95.0 else "it has room"
+            out += [SawHealth(queue=words), felt, SawHealth(queue=f"{len(self._open)} here")]
         if self._cluster is not None and self._rng.random() < 0.5:
             for batch in {known.job.batch: None for known in self._open.values()}:
                 out.append(SawWaiting(batch, *self._cluster.waiting(batch)))

@@ -17,10 +17,11 @@ from spawn_tui.engine.sweep import Sweep, apply
 from spawn_tui.tui import instance_feed
 from spawn_tui.tui.columns import MAX_SOURCE, choose_columns
 from spawn_tui.tui.format import clean, ending, short_ending
-from spawn_tui.tui.instance_feed import InstanceTarget
+from spawn_tui.tui.instance_feed import InstanceTarget, InstanceTold
 from spawn_tui.tui.log_mirror import Origin
-from spawn_tui.tui.money import cost_forms
+from spawn_tui.tui.money import COLUMN, column_money, cost_forms
 from spawn_tui.tui.screens.log import LogScreen
+from spawn_tui.tui.view import TaskRow
 from spawn_tui.tui.widgets.paint import fit_name
 
 from .build import SYDNEY, Made, cloud, instance_id, make
@@ -79,13 +80,68 @@ async def test_what_each_task_has_cost_has_a_column_where_there_is_room(root: Pa
     async with opened(root, clock=made.clock) as driver:
         lines = driver.text().splitlines()
         assert any("cost" in line and "state" in line for line in lines)
-        assert any("lr-0 " in line and "$0.0009" in line for line in lines)
+        assert any("lr-0 " in line and "$0.00087" in line for line in lines)
         assert any("lr-0.3" in line and "$0.12" in line for line in lines)
         made.wait(301)
         await driver.sees("$0.25")
+
+
+async def test_where_it_is_narrow_the_cost_is_told_before_the_try(root: Path):
+    made = cloud(root)
     async with opened(root, clock=made.clock, size=(80, 24)) as driver:
         head = next(line for line in driver.text().splitlines() if "state" in line)
-        assert "cost" not in head
+        assert "cost" in head and "try" not in head and "exit" in head and SYDNEY in driver.text()
+
+
+async def test_the_try_has_its_column_once_there_is_more_than_one(root: Path):
+    made = make(root, [{"lr": 1}], sources=(("ec2-us-east-1", "ec2", 4, (("region", "us-east-1"),)),))
+    made.on_instances([0], "ec2-us-east-1", rate=0.0104)
+    async with opened(root, clock=made.clock, size=(80, 24)) as driver:
+        assert " cost " in driver.text() and " try " not in driver.text()
+        made.wait(30)
+        made.end(0, "failed", kind="exit", exit_code=1)
+        made.commit(ev.RequestTaken("r", "retry"))
+        made.on_instances([0], "ec2-us-east-1", rate=0.0104)
+        await driver.sees(" try ")
+        assert " cost " in driver.text()
+
+
+@given(st.integers(60, 88), st.integers(0, 28), st.integers(5, 18))
+def test_the_cost_has_its_place_whatever_the_names(width: int, name: int, source: int):
+    columns = {c.key: c.width for c in choose_columns(width, 12, name, source, (), priced=True)}
+    assert "cost" in columns and sum(columns.values()) + 2 * (len(columns) - 1) <= width
+    assert columns.get("source", 11) >= min(source, 11)
+    assert width < 78 or {"source", "time", "exit"} <= set(columns)
+
+
+@given(st.floats(0.0000001, 99_999))
+def test_money_fits_its_column(usd: float):
+    assert len(column_money(usd)) <= COLUMN
+
+
+@pytest.mark.parametrize("failed", [0, 1, 12])
+async def test_the_cost_of_a_region_stays_when_something_failed_there(root: Path, failed: int):
+    made = make(
+        root,
+        [{"lr": n} for n in range(30)],
+        sources=(("ec2-us-west-2", "ec2", 4, (("region", "us-west-2"),)),),
+    )
+    made.engine()
+    made.on_instances(range(20), "ec2-us-west-2", rate=0.0104)
+    made.wait(60)
+    for task in range(20):
+        made.end(
+            task,
+            *(("failed",) if task < failed else ()),
+            **({"kind": "exit", "exit_code": 1} if task < failed else {}),
+        )
+    async with opened(root, clock=made.clock) as driver:
+        line = next(
+            line
+            for line in driver.text().splitlines()
+            if "$0.0035" in line and "✓" in line and "proj" not in line
+        )
+        assert f"✓ {20 - failed}" in line and ("failed" in line) is (failed > 0)
 
 
 async def test_tasks_that_cost_nothing_have_no_such_column(root: Path):
@@ -181,7 +237,23 @@ async def test_of_an_instance_that_is_gone_neither_uptime_nor_ttl_is_told(root: 
         await open_task(driver, 0)
         await driver.sees(instance_id(0))
         assert "TTL" not in driver.text() and " up " not in driver.text()
-        assert "$0.0009 at $0.0104/h" in driver.text()
+        assert "· terminated · $0.00087 at $0.0104/h" in flat(driver)
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "on_complete", "word"),
+    [
+        ("completed", "", "terminate", "terminated"),
+        ("failed", "timeout", "stop", "stopped"),
+        ("cancelled", "", "stop", "terminated"),
+        ("failed", "source_lost", "terminate", "ended"),
+        ("completed", "", "", "ended"),
+    ],
+)
+def test_what_has_become_of_an_instance(state: str, kind: str, on_complete: str, word: str):
+    from spawn_tui.tui.widgets.task_summary import _became
+
+    assert _became(TaskRow(0, state, kind=kind), InstanceTold("i-1", on_complete=on_complete)) == word
 
 
 # --- what never came up ------------------------------------------------------------------------------------------
@@ -262,7 +334,7 @@ def test_names_of_regions():
     assert fit_name("ec2-us-east-1", 20) == "ec2-us-east-1       "
     widths = {
         column.key: column.width
-        for column in choose_columns(120, 9, 8, len("ec2-ap-southeast-2"), (), priced=True, cost=True)
+        for column in choose_columns(120, 9, 8, len("ec2-ap-southeast-2"), (), priced=True)
     }
     assert widths["source"] == len("ec2-ap-southeast-2") <= MAX_SOURCE and "cost" in widths
 
@@ -274,8 +346,8 @@ def test_an_instance_ended_by_somebody_else_is_told_so():
 
 def test_what_keeps_a_log_away_is_told_once():
     origin = Origin("ec2-us-east-1", "refused", "ec2-us-east-1: Unable to locate credentials", 0.0)
-    assert origin.words(0.0) == "not from ec2-us-east-1: Unable to locate credentials"
-    assert origin.words(0.0, told=True) == "not from ec2-us-east-1"
+    assert origin.words(0.0) == "cannot be read from ec2-us-east-1: Unable to locate credentials"
+    assert origin.words(0.0, told=True) == "cannot be read from ec2-us-east-1"
     assert origin.reason == "Unable to locate credentials"
     assert Origin("ec2-us-east-1", "waiting", "it has not begun on ec2-us-east-1", 0.0).reason == ""
 
@@ -289,11 +361,11 @@ async def test_the_log_pane_tells_a_refusal_once(root: Path, monkeypatch: pytest
     async with opened(root, clock=made.clock) as driver:
         await driver.press("j", "j", "j")
         await driver.sees("Unable to locate credentials")
-        await driver.sees(f"not from {SYDNEY}")
+        await driver.sees(f"cannot be read from {SYDNEY}")
         assert driver.text().count("Unable to locate credentials") == 1
         await driver.press("l")
         await driver.until(lambda: isinstance(driver.app.screen, LogScreen))
-        await driver.sees(f"not from {SYDNEY}")
+        await driver.sees(f"cannot be read from {SYDNEY}")
         await driver.sees("Unable to locate credentials")
         assert driver.text().count("Unable to locate credentials") == 1
 

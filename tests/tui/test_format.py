@@ -89,6 +89,13 @@ def test_endings(kind: str, code: int | None, signal: int | None, long: str, sho
     assert fmt.short_ending(kind, code, signal) == short
 
 
+def test_endings_are_spelled_out_where_there_is_room():
+    assert fmt.short_ending("timeout", None, None) == "timeout"
+    assert fmt.short_ending("launch_failed", None, None, 13) == "launch failed"
+    assert fmt.short_ending("launch_failed", None, None, 12) == "launch"
+    assert fmt.short_ending("exit", 1, None, 16) == "1"
+
+
 def test_task_numbers_are_what_the_command_line_reads():
     from spawn_tui.engine.ids import parse_task_numbers
 

@@ -2,15 +2,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from spawn_tui.engine import events as ev
 from spawn_tui.engine.sweep import Sweep, apply
 from spawn_tui.engine.viewer import Viewer
-from spawn_tui.tui.launch_failures import LaunchFailures, same_reason
-from spawn_tui.tui.rows import Ends
+from spawn_tui.tui.launch_failures import LaunchFailures, cause_of, same_reason
+from spawn_tui.tui.rows import Beside, Ends, facts
 
-from .build import make
+from .build import SYDNEY, cloud, make
 
 
 def test_what_differs_in_the_task_alone_is_the_same():
@@ -18,6 +19,53 @@ def test_what_differs_in_the_task_alone_is_the_same():
         "cannot create task_1234/stdout.log"
     )
     assert same_reason("exit 1") != same_reason("exit 2")
+
+
+NO_ROUTE = "Could not connect to the endpoint URL (ec2.us-west-2)"
+
+
+def test_the_cause_is_found_in_what_followed_from_it():
+    for message in (
+        NO_ROUTE, f"never sent: {NO_ROUTE}", f"3 failures in a row: {NO_ROUTE}",
+        f"ec2-us-west-2 unreachable for 60 s ({NO_ROUTE}); given up",
+        f"ec2-us-west-2 unreachable for 60 s ({NO_ROUTE}); given up; its cancel was not confirmed",
+    ):  # fmt: skip
+        assert cause_of(message) == NO_ROUTE
+
+
+@pytest.mark.parametrize("launches", [False, True])
+def test_a_region_that_is_away_is_one_line(tmp_path: Path, launches: bool):
+    made = cloud(tmp_path / "s")
+    made.commit(
+        ev.SourceUnreachable(SYDNEY, NO_ROUTE),
+        *(ev.SourceStrike(SYDNEY, NO_ROUTE) for _ in range(3)),
+        ev.SourceDisabled(SYDNEY, f"3 failures in a row: {NO_ROUTE}", "strikes"),
+    )
+    if launches:
+        lost = f"{SYDNEY} unreachable for 60 s ({NO_ROUTE}); given up"
+        made.end(3, "failed", kind="source_lost", message=lost, source_fault=True)
+        made.end(4, "failed", kind="launch_failed", message=f"never sent: {NO_ROUTE}", source_fault=True)
+    viewer = Viewer(made.root)
+    told = [
+        failure
+        for failure in facts(
+            viewer, "running", Beside(viewer.sweep, viewer.layout), None, made.clock.at
+        ).failures
+        if failure.source == SYDNEY
+    ]
+    assert [(failure.state, failure.tasks) for failure in told] == (
+        [("failed", 2)] if launches else [("unreachable", 0)]
+    )
+
+
+def test_another_reason_is_another_line(tmp_path: Path):
+    made = cloud(tmp_path / "s")
+    made.commit(
+        ev.SourceDisabled(SYDNEY, "the quota is full", "full"), ev.SourceUnreachable(SYDNEY, NO_ROUTE)
+    )
+    viewer = Viewer(made.root)
+    told = facts(viewer, "running", Beside(viewer.sweep, viewer.layout), None, made.clock.at).failures
+    assert {failure.state for failure in told if failure.source == SYDNEY} == {"disabled", "unreachable"}
 
 
 @given(

@@ -7,7 +7,7 @@ from pathlib import Path
 from spawn_tui.tui.screens.log import LogScreen
 from spawn_tui.tui.screens.sweep import SweepScreen
 
-from .build import Made, plain, training
+from .build import Made, make, plain, training
 from .conftest import Driver, opened
 
 
@@ -41,6 +41,19 @@ async def test_it_shows_what_the_task_is(root: Path):
         await driver.sees("epoch  3/20")
         await driver.press("right_square_bracket")
         await driver.sees("stdout, try 2")
+
+
+async def test_parameters_and_command_are_broken_at_blanks(root: Path):
+    values = {f"parameter_{n}": f"value-{n}-of-some-length" for n in range(5)}
+    flags = " ".join(f"--parameter-{n} {{parameter_{n}}}" for n in range(5))
+    made = make(root, [values], command=f"python train.py {flags}")
+    made.start([0])
+    async with opened(root, clock=made.clock, size=(80, 24)) as driver:
+        await driver.press("l")
+        await driver.sees("$ python train.py")
+        text = driver.text()
+        assert all(f"parameter_{n}=value-{n}-of-some-length" in text for n in range(5))
+        assert all(f"--parameter-{n}" in text for n in range(5))
 
 
 async def test_follow_stops_when_scrolled_and_counts_what_came(root: Path):

@@ -138,7 +138,8 @@ def test_error(snap_compare: Compare, made: Made):
         driver = Driver(app, pilot, [])
         await driver.until(lambda: driver.toasts)
         app.clear_notifications()  # it names the directory, which is another each time
-        app.screen.summary.show(None, 0, "sweep.json: it cannot be read")  # type: ignore[attr-defined]
+        app.screen._trouble = "sweep.json: it cannot be read"  # type: ignore[attr-defined]  # as is its path
+        app.screen._show_summary()  # type: ignore[attr-defined]
         await pilot.pause()
 
     assert snap_compare(app, run_before=before, terminal_size=(80, 24))

@@ -98,6 +98,12 @@ def test_the_worst_is_said_first_and_all_are_counted():
     assert said.startswith("40 sources disabled. h0: ") and said.endswith("; and 36 more")
 
 
+def test_a_title_tells_the_worst_and_how_many_there_are():
+    assert words.summed(words.troubles([AWAY, AWAY, row()])) == "2 unreachable"
+    assert words.summed(words.troubles([HEAVY, DISABLED])) == "1 disabled, 1 other in trouble"
+    assert words.summed(words.troubles([HEAVY, DISABLED, AWAY])) == "1 unreachable, 2 others in trouble"
+
+
 def test_the_earliest_away_counts():
     older = AWAY._replace(name="ssh:gpu5", unreachable_since=NOW - 3600)
     assert words.alarm([AWAY, older], NOW).startswith("2 sources unreachable since 19:26")

@@ -107,13 +107,58 @@ async def test_a_sweep_that_failed_offers_to_try_again(root: Path):
     made.commit(ev.SweepEnded("failed", "1 of 2 tasks failed"))
     made.wait(3600)
     async with opened(root, clock=made.clock, size=(80, 24)) as driver:
-        assert "R Retry failed" in driver.text()
+        assert "R Retry the rest" in driver.text()
         assert "1.0s · ended 1h ago" in driver.text()
         await driver.press("q")
         assert driver.app.parting.splitlines()[1:] == [
             f"Why: spawn-tui errors {made.id}",
             f"Try again: spawn-tui resume {made.id} --retry-failed",
         ]
+
+
+async def test_a_cancelled_sweep_offers_the_way_on_wherever_the_cursor_is(root: Path):
+    made = plain(root, 4, running=3)
+    made.end(0)
+    made.end(1, "failed", kind="exit", exit_code=1)
+    made.commit(ev.RequestTaken("r1", "cancel"), ev.Cancelling("local", (ev.Ref(2, 1),)))
+    made.end(2, "cancelled")
+    made.commit(ev.Dropped((3,)), ev.SweepEnded("cancelled"))
+    async with opened(root, clock=made.clock, size=(80, 24)) as driver:
+        keys = driver.text().splitlines()[-1]
+        assert "Open  R Retry the rest" in keys and "r Retry  " not in keys
+        await driver.press("R")
+        await driver.sees("Run 1 failed and 2 cancelled tasks again?")
+
+
+async def test_how_a_task_ended_is_spelled_out_and_is_no_matter_of_the_next_try(root: Path):
+    made = plain(root, 3, running=3)
+    made.end(0, "failed", kind="timeout")
+    made.end(1, "failed", kind="launch_failed")
+    made.commit(ev.Requeued((ev.Delay(1, made.clock.at + 60),)))
+    made.end(2, "failed", kind="launch_failed", message="no such file")
+    async with opened(root, clock=made.clock, size=(80, 24)) as driver:
+        rows = [line for line in driver.text().splitlines() if " local " in line]
+        assert "timeout" in rows[0] and "launch failed" in rows[2]
+        assert "pending" in rows[1] and "launch" not in rows[1]
+
+
+async def test_the_keys_of_sources_have_a_heading_of_their_own_and_come_first_where_they_can_be_used(
+    root: Path,
+):
+    made = training(root)
+    made.engine()
+    made.commit(ev.SourceDisabled("local", "3 failures in a row", "strikes"))
+    async with opened(root, clock=made.clock, size=(100, 90)) as driver:
+        assert "Enable source" not in driver.text()
+        await driver.press("2")
+        await driver.until(lambda: "e Enable source" in driver.text().splitlines()[-1])
+        assert driver.text().splitlines()[-1].strip().startswith("⏎ Open  e Enable source  D Remove source")
+        await driver.press("1", "question_mark")
+        await driver.sees("Ask of a source")
+        text = driver.text()
+        first = text[text.index("Ask of the sweep") :].splitlines()[1]
+        assert "Cancel" in first and text.index("Ask of a source") > text.index("Program")
+        assert text.index("Enable source") > text.index("Ask of a source")
 
 
 async def test_what_is_counted_is_named(root: Path):

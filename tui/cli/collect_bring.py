@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,14 @@ from ...engine.viewer import Viewer
 from ...state.lock import EngineLock, LockHeld
 from .. import format as fmt
 from .collect_progress import Note, progress
+from .collect_unseen import Unseen, without_credentials
+from .losses import is_loss
 from .output import SOME_FAILED, UserError, data, data_json, say
 
 if TYPE_CHECKING:
     from ...engine.collect.bring import Collected
     from ...engine.collect.gather import FarSource
+    from ...engine.sweep import Sweep
 
 EVERY = 0.2
 """Seconds between two looks at the progress."""
@@ -44,10 +48,23 @@ def alone(viewer: Viewer) -> Generator[None]:
 
 
 def _bring(viewer: Viewer, sources: Sequence[FarSource], as_json: bool) -> bool:
+    from ...engine.collect.bring import Collected
     from ...engine.collect.gather import Gathering, ask_after_given_up
+    from ...engine.sources.place import attempt_name
 
-    tally = Tally()
+    tally, unseen = Tally(), Unseen(viewer.sweep)
+    refused = without_credentials(sources)
+    asked = [source for source in sources if source.name not in refused]
     for source in sources:
+        why = refused.get(source.name)
+        if why is None:
+            continue
+        source.running += len(source.given_up)
+        for ref, _ in source.attempts:
+            unseen.add(source.name, Collected(ref, attempt_name(ref), 0, 0, problem=why))
+        if not source.attempts:
+            say(f"{source.name} cannot be asked: {why}")
+    for source in asked:
         try:
             ask_after_given_up(source, viewer.sweep.id, viewer.root)
         except away() as error:
@@ -55,32 +72,67 @@ def _bring(viewer: Viewer, sources: Sequence[FarSource], as_json: bool) -> bool:
             say(
                 f"{source.name}: nobody can say what became of {len(source.given_up)} given-up attempts: {error}"
             )
+    for source in sources:
         if source.running:
             say(f"{source.name}: {source.running} attempts have not ended, or may be alive; they stay there")
-    with progress(sum(len(source.attempts) for source in sources)) as shown:
+    with progress(sum(len(source.attempts) for source in asked)) as shown:
+
+        def complain(name: str, words: str) -> None:
+            if unseen.is_news(name, words):
+                shown.note(f"{name}: {words or 'goes on'}")
+
         gathering = Gathering(
-            viewer.sweep.id, viewer.layout, sources,
-            complain=lambda name, words: shown.note(f"{name}: {words or 'goes on'}"), moved=shown.moved,
+            viewer.sweep.id, viewer.layout, asked, complain=complain, moved=shown.moved
         )  # fmt: skip
         try:
             while gathering.left:
                 told = gathering.next(EVERY)
-                if told is not None:
-                    tally.count(told[1])
-                    shown.step()
-                    report(*told, as_json=as_json, note=shown.note)
+                if told is None:
+                    continue
+                name, collected = told
+                shown.step()
+                if unseen.is_trouble(name, collected.problem):
+                    unseen.add(name, collected)
+                    continue
+                collected = _without_trifles(viewer.sweep, collected)
+                tally.count(collected)
+                report(name, collected, as_json=as_json, note=shown.note)
         finally:
             gathering.close()
+    _tell_unseen(unseen, tally, as_json)
     if as_json:
         data_json({"attempts": tally.attempts, "home": tally.home, "files": tally.files, "size": tally.size,
                    "moved": tally.moved, "directory": str(viewer.root)})  # fmt: skip
     else:
         where = "are home" if tally.home == tally.attempts else f"of {tally.attempts} are home"
-        data(
-            f"{viewer.sweep.id}: {tally.home} attempts {where}, {tally.files} files, {fmt.size(tally.size)}"
-            f" ({fmt.size(tally.moved)} fetched now)"
-        )
+        looked = unseen.count < tally.attempts or not unseen.count
+        files = f", {tally.files} files, {fmt.size(tally.size)} ({fmt.size(tally.moved)} fetched now)"
+        data(f"{viewer.sweep.id}: {tally.home} attempts {where}{files if looked else ''}")
     return tally.home == tally.attempts and not any(source.running for source in sources)
+
+
+def _tell_unseen(unseen: Unseen, tally: Tally, as_json: bool) -> None:
+    """Count what nobody could look at, and say each reason once."""
+    for why, found in unseen.by_reason():
+        home = 0
+        for source, collected in found:
+            known = unseen.is_home(collected.ref)
+            home += known
+            counted = replace(collected, problem="", notes=(why,)) if known else collected
+            tally.count(counted)
+            report(source, counted, as_json=as_json, note=lambda text: None)
+        names = ", ".join(dict.fromkeys(source for source, _ in found))
+        how_many = "all" if home == len(found) else f"{home} of"
+        what = fmt.plural(len(found), "attempt")
+        say(
+            f"{names} cannot be asked: {fmt.clean(why)}; by the sweep's journal {how_many} {what} there are home"
+        )
+
+
+def _without_trifles(sweep: Sweep, collected: Collected) -> Collected:
+    """Without the note that an attempt has left nothing which did not complete."""
+    ref = collected.ref
+    return replace(collected, notes=tuple(it for it in collected.notes if is_loss(sweep, *ref, it)))
 
 
 def away() -> tuple[type[Exception], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -122,7 +123,8 @@ def _task(plan: Plan, sweep: Sweep, index: int, now: float) -> dict[str, object]
     last = sweep.tasks[index].attempts[-1]
     return {
         "task": task_name(index), "name": plan.tasks[index].label, "source": last.source,
-        "attempts": len(sweep.tasks[index].attempts), "seconds": _seconds(sweep, index, now), "per_hour": last.rate,
+        "attempts": len(sweep.tasks[index].attempts), "seconds": _seconds(sweep, index, now),
+        "per_hour": _latest_rate(sweep.tasks[index].attempts),
         **_usd("cost", task_cost(sweep, sweep.tasks[index], now)),
     }  # fmt: skip
 
@@ -134,15 +136,21 @@ def _row(plan: Plan, sweep: Sweep, index: int, now: float) -> list[str]:
     known = any(attempt.rate is not None for attempt in task.attempts)
     return [
         task_name(index), plan.tasks[index].label, last.source, str(len(task.attempts)),
-        fmt.duration(_seconds(sweep, index, now)), _rate(sweep, last),
+        fmt.duration(_seconds(sweep, index, now)), _rate(sweep, task.attempts),
         in_words(spent) if known or spent.partly_unknown else _NONE,
     ]  # fmt: skip
 
 
-def _rate(sweep: Sweep, attempt: Attempt) -> str:
-    if attempt.rate is not None:
-        return per_hour(attempt.rate)
-    source = sweep.sources.get(attempt.source)
+def _latest_rate(attempts: Sequence[Attempt]) -> float | None:
+    """Of the last attempt that began: a launch that was never sent has no price."""
+    return next((attempt.rate for attempt in reversed(attempts) if attempt.started_at is not None), None)
+
+
+def _rate(sweep: Sweep, attempts: Sequence[Attempt]) -> str:
+    rate = _latest_rate(attempts)
+    if rate is not None:
+        return per_hour(rate)
+    source = sweep.sources.get(attempts[-1].source)
     return "unknown" if source is not None and source.kind in PRICED else _NONE
 
 

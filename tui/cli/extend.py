@@ -127,7 +127,7 @@ def _moment(text: str, now: float) -> float:
 def _live(viewer: Viewer, chosen: Collection[int] | None, clouds: Clouds) -> tuple[list[Sighting], list[str]]:
     """The instances that are alive, and the names of sources that could not be asked, of which is said why."""
     from ...engine.aws.launches import LaunchDamaged
-    from ...engine.aws.lookout import look, places
+    from ...engine.aws.lookout import by_reason, look, places
     from ...engine.aws.model import ALIVE
 
     where = places(viewer.sweep)
@@ -137,8 +137,9 @@ def _live(viewer: Viewer, chosen: Collection[int] | None, clouds: Clouds) -> tup
         seen = look(viewer.root, viewer.sweep.id, where, clouds)
     except LaunchDamaged as error:
         raise UserError(str(error), status=SOME_FAILED) from None
-    for place, error in seen.silent:
-        say(f"{place.source}: {place.region} cannot be asked, its instances keep their end: {error}")
+    for why, silent in by_reason(seen.silent):
+        names = ", ".join(place.source for place in silent)
+        say(f"{names} cannot be asked, and instances there keep their end: {why}")
     found = [
         one
         for one in seen.sightings

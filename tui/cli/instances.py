@@ -51,14 +51,17 @@ def instance_documents(viewer: Viewer) -> list[dict[str, object]]:
 
 def print_instances(viewer: Viewer) -> None:
     """A table of them: what EC2 says of each, for how long it is up, and how long it has left."""
+    from ...engine.aws.lookout import by_reason
+
     live = live_attempts(viewer.sweep)
     if not live:
         return
     seen = _look(viewer, {attempt.source for _, attempt in live})
     shown = {(sighting.ref.task, sighting.ref.attempt): sighting for sighting in seen.sightings}
     silent = {place.source for place, _ in seen.silent}
-    for place, error in seen.silent:
-        say(f"  {place.source}: {place.region} does not answer ({error}); shown is what was known last")
+    for why, places in by_reason(seen.silent):
+        names = ", ".join(place.source for place in places)
+        say(f"  {names} cannot be asked: {why}; shown is what was known last")
     rows: list[list[str]] = []
     for index, attempt in live[:_MOST]:
         name = viewer.plan.tasks[index].label or task_name(index)
@@ -89,8 +92,12 @@ def _look(viewer: Viewer, sources: set[str]) -> Seen:
 
 def _row(viewer: Viewer, name: str, sighting: Sighting) -> list[str]:
     from ...engine.aws.lookout import ends_at
+    from ...engine.aws.model import ALIVE
 
     instance, now = sighting.instance, time.time()
+    up = fmt.duration(now - instance.launched_at)
+    if instance.state not in ALIVE:
+        return [name, instance.id, instance.state, up, ""]
     end = ends_at(instance, viewer.plan.tasks[sighting.ref.task].launch, sighting.place)
     left = "none" if end is None else fmt.duration(end - now) if end > now else "over"
-    return [name, instance.id, instance.state, fmt.duration(now - instance.launched_at), left]
+    return [name, instance.id, instance.state, up, left]

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 
 from ...engine import events as ev
 from ...engine.sweep import Sweep, TaskState
-from ...engine.words import describe
+from ...engine.words import describe, spent_words
 from ..format import since
 from ..launch_failures import same_reason
 from ..sources import source_row, waiting
+from .losses import is_loss
 
 REPEAT_EVERY = 60.0
 """Seconds between two lines about the same queue, and about the same refusal."""
@@ -74,7 +75,7 @@ class Narrator:
                 yield from self._ends(sweep, event, at)
             case ev.Collected():
                 for brought in event.attempts:
-                    if brought.problem:
+                    if brought.problem and is_loss(sweep, brought.task, brought.attempt, brought.problem):
                         yield describe(ev.Collected((brought,)))
             case ev.Waiting():
                 yield from self._waiting(sweep, event, at)
@@ -104,6 +105,8 @@ class Narrator:
                     yield f"{describe(event)} ({ahead})"
             case ev.SweepEnded() if any(reason in event.reason for _, reason in self._told):
                 yield f"sweep {event.status}"  # why is told with the figures at the end
+            case ev.BudgetWarned():
+                yield spent_words(event.cost, sweep.budget)
             case _:
                 yield describe(event)
 

@@ -17,21 +17,33 @@ from ...engine.sources.registry import SourceSpec
 from ...engine.sweep import Sweep
 from .cloud import why_not
 from .forecast import MOST, forecast, share_of
-from .output import UserError, data, say
+from .output import BAD_INPUT, COMPLETED, UserError, data, say
+from .preview_instances import instance_columns
 from .table import print_table
 
 
 def dry_run_of(plan: Plan, specs: Sequence[SourceSpec], project: Path, strategy: str) -> int:
-    """All tasks as a table, each source's share, and the exact command of the first."""
+    """All tasks as a table, what their instances are, each source's share, and the exact command of the first.
+
+    Returns the exit status: that of `launch` where it would refuse this.
+    """
     labels = any(task.label for task in plan.tasks)
     keys = shown_keys(plan.tasks)
-    header = ["task", *(["name"] if labels else []), *keys]
-    rows = [
-        [task_name(index), *([task.label] if labels else []), *shown_params(task, keys)]
-        for index, task in enumerate(plan.tasks)
-    ]
-    print_table(header, rows)
     reason = why_not(plan, specs)
+    columns = [] if reason else instance_columns(plan, specs)
+    differing = [column for column in columns if column.differs]
+    header = ["task", *(["name"] if labels else []), *keys, *(column.name for column in differing)]
+    rows = [
+        [
+            task_name(index), *([task.label] if labels else []), *shown_params(task, keys),
+            *(column.cells[index] for column in differing),
+        ]
+        for index, task in enumerate(plan.tasks)
+    ]  # fmt: skip
+    print_table(header, rows)
+    same = ", ".join(f"{column.name} {column.cells[0]}" for column in columns if not column.differs)
+    if same:
+        say(f"\nEach instance: {same}")
     if reason:
         say(f"\nThis sweep could not be launched here: {reason}")
     where = ", ".join(f"{spec.name} ({spec.slots} at a time)" for spec in specs)
@@ -43,7 +55,7 @@ def dry_run_of(plan: Plan, specs: Sequence[SourceSpec], project: Path, strategy:
         say(f"Share by {strategy}{of}, if all take equally long: {share_of(first)}")
     if plan.command is None and not reason:
         say("Each runs its `user_data` on an instance of its own.")
-        return 0
+        return COMPLETED
     say("The first would run:")
     try:
         renderer = Renderer(plan, sweep_id="SWEEP", project_dir=str(project), base_env=os.environ)
@@ -51,7 +63,7 @@ def dry_run_of(plan: Plan, specs: Sequence[SourceSpec], project: Path, strategy:
         data(redacted(renderer.show(0, task_dir=str(project / directory))))
     except PlanError as error:
         raise UserError(str(error)) from None
-    return 0
+    return BAD_INPUT if reason else COMPLETED
 
 
 def shown_keys(tasks: Sequence[PlannedTask]) -> list[str]:

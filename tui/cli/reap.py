@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from ...engine.create import DEFAULT_OUTPUT
+from ...engine.plan.problems import did_you_mean
 from ...engine.viewer import Viewer
 from ...engine.words import iso
 from ...state.layout import SweepLayout
@@ -20,6 +21,7 @@ from .output import SOME_FAILED, UserError, ask, data, data_json, say
 from .table import print_table
 
 if TYPE_CHECKING:
+    from ...engine.aws.cloud import Cloud
     from ...engine.aws.lookout import Clouds, Place
     from ...engine.aws.model import Instance
     from ...engine.aws.strays import Judged, KnownSweep, Verdict
@@ -49,9 +51,10 @@ class _Found:
 
 @dataclass(slots=True)
 class _Search:
-    """What was found, and how many regions could not be asked."""
+    """What was found, how many regions were asked, and how many could not be."""
 
     found: list[_Found] = field(default_factory=list["_Found"])
+    asked: int = 0
     silent: int = 0
 
 
@@ -107,7 +110,7 @@ def reap(
         for each in (*ended, *others, *kept):
             data_json(_document(each))
     else:
-        _print(ended, others, kept, len(where))
+        _print(ended, others, kept, search.asked)
     used = sum(each.judged.verdict == "used" for each in search.found)
     if used:
         say(f"{fmt.plural(used, 'instance')} in use, or perhaps in use, left alone")
@@ -175,7 +178,7 @@ def _places(
 ) -> list[Place]:
     """Profiles and regions to ask, each once. Raises `UserError`."""
     from ...engine.aws.errors import AwsError
-    from ...engine.aws.lookout import Place, places
+    from ...engine.aws.lookout import Place, places, with_remedy
     from ...engine.aws.network import regions as all_of
 
     found: dict[tuple[str, str], Place] = {}
@@ -186,6 +189,7 @@ def _places(
 
     try:
         if regions:
+            _require_regions(regions, clouds.of(profile))
             for region in regions:
                 add(region, profile)
             return list(found.values())
@@ -198,8 +202,26 @@ def _places(
             for region in (name for name, usable in all_of(cloud).items() if usable):
                 add(region, profile)
     except AwsError as error:
-        raise UserError(f"AWS cannot be asked: {error}", status=SOME_FAILED) from None
+        raise UserError(f"AWS cannot be asked: {with_remedy(error)}", status=SOME_FAILED) from None
     return list(found.values())
+
+
+def _require_regions(names: Sequence[str], cloud: Cloud) -> None:
+    """Raises `UserError` over a name that no region has, and `AwsError`; who may not ask is believed."""
+    from ...engine.aws.errors import AwsError
+    from ...engine.aws.network import regions as all_of
+
+    cloud.credentials_last()
+    try:
+        known = all_of(cloud)
+    except AwsError as error:
+        if error.kind != "permission":
+            raise
+        return
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known) or "write it like us-east-1"
+            raise UserError(f"there is no region {fmt.clean(name)}; {hint}")
 
 
 # --- what there is -------------------------------------------------------------------------------------------
@@ -208,22 +230,29 @@ def _places(
 def _search(where: Sequence[Place], known: Mapping[str, KnownSweep], clouds: Clouds) -> _Search:
     from ...engine.aws.errors import AwsError
     from ...engine.aws.fleet import GONE
-    from ...engine.aws.lookout import LIMIT, ask_all
+    from ...engine.aws.lookout import LIMIT, ask_all, by_reason
     from ...engine.aws.strays import judge
 
     search = _Search()
     seen: set[str] = set()
-    for place, answer in ask_all(where, lambda place: clouds.fleet(place).all_managed(), LIMIT):
+    silent: list[tuple[Place, AwsError]] = []
+    for place, answer in ask_all(where, lambda fleet: fleet.all_managed(), clouds, LIMIT):
         if isinstance(answer, AwsError):
-            search.silent += 1
-            as_whom = f" (profile {place.profile})" if place.profile else ""
-            say(f"{place.region}{as_whom} cannot be asked: {answer}")
+            silent.append((place, answer))
             continue
+        search.asked += 1
         for instance in answer:
             if instance.state not in GONE and instance.id not in seen:
                 seen.add(instance.id)
                 search.found.append(_Found(place, instance, judge(instance, known)))
+    search.silent = len(silent)
+    for why, places in by_reason(silent):
+        say(f"{', '.join(map(_where, places))} cannot be asked: {why}")
     return search
+
+
+def _where(place: Place) -> str:
+    return place.region + (f" (profile {place.profile})" if place.profile else "")
 
 
 def _priced(found: Sequence[_Found], clouds: Clouds) -> list[_Found]:
@@ -279,6 +308,8 @@ def _document(each: _Found) -> dict[str, object]:
 def _print(ended: Sequence[_Found], foreign: Sequence[_Found], kept: Sequence[_Found], regions: int) -> None:
     if ended:
         _table(ended)
+    elif not regions:
+        say("nobody could be asked: there may be instances without a sweep")
     else:
         say(f"no instance without a sweep in {fmt.plural(regions, 'region')}")
     if foreign:

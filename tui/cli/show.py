@@ -27,6 +27,7 @@ from ..sources import age, figures, prospect, reason, short, source_row, waiting
 from .cost import cost_document, cost_lines
 from .find import all_entries, readable, sweep_argument
 from .instances import instance_documents, print_instances
+from .losses import is_loss
 from .output import data, data_json, say
 from .table import print_table
 
@@ -99,7 +100,7 @@ def _print_status(viewer: Viewer, state: SweepStatus) -> None:
 
 def _print_left_behind(sweep: Sweep) -> None:
     """Whose files are not all at home, the first few by name."""
-    left = list(sweep.left_behind.items())
+    left = [(key, problem) for key, problem in sweep.left_behind.items() if is_loss(sweep, *key, problem)]
     for (task, number), problem in left[:_MOST_LEFT]:
         data(f"  files      {task_name(task)}, attempt {number}: {fmt.clean(problem)}")
     if len(left) > _MOST_LEFT:
@@ -167,8 +168,8 @@ def list_sweeps(as_json: bool, rebuild: bool) -> int:
             data_json(_summary(viewer, now))
         c = counts(viewer.sweep)
         rows.append([
-            entry.id, now.value, f"{viewer.sweep.done}/{viewer.sweep.total}", str(c["failed"]), str(c["running"]),
-            _created(viewer.sweep.created_at),
+            entry.id, now.value, f"{c['completed'] + c['failed']}/{viewer.sweep.total}", str(c["failed"]),
+            str(c["running"]), _created(viewer.sweep.created_at),
         ])  # fmt: skip
     if as_json:
         return 0

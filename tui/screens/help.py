@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-from ..bindings import APP, CHANGES, HELP, MOVES, ORDER, SIDEWAYS
+from ..bindings import APP, CHANGES, HELP, MOVES, OF_SOURCES, ORDER, SIDEWAYS
 
 _KEY, _NAME = 9, 18
 
@@ -57,11 +57,14 @@ class HelpScreen(ModalScreen[None]):
             "Look": [],
             "Move": [],
             "Program": [],
+            "Ask of a source": [],
         }
         moves, program = _ids(*MOVES, *SIDEWAYS), _ids(*APP)
         bindings = [*((b, True) for b in self._live), *((b, False) for b in self._others)]
         for binding, live in sorted(bindings, key=lambda pair: ORDER.get(pair[0].id or "", 0)):
-            if binding.action in CHANGES:
+            if binding.action in OF_SOURCES:
+                group = "Ask of a source"
+            elif binding.action in CHANGES:
                 group = "Ask of the sweep"
             elif binding.id in moves:
                 group = "Move"

@@ -17,7 +17,7 @@ from ..log_feed import LogFeed, LogFrom, Stream
 from ..log_mirror import Origin
 from ..messages import LogTold, SweepTold
 from ..model import SweepModel
-from ..sources import troubles
+from ..sources import summed, troubles
 from ..view import MAX_FAILURES, TaskRow, shape_of
 from ..widgets.failure_list import FailureList
 from ..widgets.key_bar import KeyBar
@@ -162,11 +162,10 @@ class SweepScreen(SweepOrder):
         self.sources.show(facts.sources, self._now())
         self.failures.show(facts.failures)
         self._entitle(self.failures, self._failures_title(len(facts.failures)))
-        troubled, health = troubles(facts.sources), self.spawn.glyphs.health
+        troubled = troubles(facts.sources)
         number = f" {len(facts.sources)}" if len(facts.sources) > 1 else ""
-        signs = "".join(f" {health[word]}{len(rows)}" for word, rows in troubled.items())
-        dot = f" {self.spawn.glyphs.separator}" if signs else ""
-        self._entitle(self.sources, f"Sources{number}{dot}{signs}")
+        what = f" {self.spawn.glyphs.separator} {summed(troubled)}" if troubled else ""
+        self._entitle(self.sources, f"Sources{number}{what}")
         self.failures.set_class(bool(facts.failures), "-alarm")
         self.sources.set_class(bool(troubled), "-alarm")
         self.tabs.alarm("failures", len(facts.failures))

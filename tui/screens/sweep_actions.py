@@ -63,7 +63,7 @@ class SweepActions(AskingScreen):
             case "retry":
                 return any(row.state in _AGAIN for row in self.targets())
             case "retry_failed":
-                return facts.counts.get("failed", 0) > 0
+                return any(facts.counts.get(state, 0) for state in self._again(facts))
             case "pause":
                 return bool(facts.engine) and not facts.paused and facts.status in ("pending", "running")
             case "resume":
@@ -150,18 +150,26 @@ class SweepActions(AskingScreen):
         self._ask(lambda facts: retry_tasks(facts, list(self.targets())))
 
     def action_retry_failed(self) -> None:
-        """All that failed; under a filter, only those it shows."""
+        """All that failed, of a cancelled sweep also what was cancelled; under a filter, only those it shows."""
         from ..wishes import retry_failed, retry_tasks
 
-        if not self.filtered:
-            self._ask(retry_failed)
+        facts, rows = self.model.facts, self.model.rows
+        if facts is None:
             return
-        rows = self.model.rows
+        if not self.filtered:
+            again = self._again(facts)
+            left = [row for row in rows if row.state in again]
+            self._ask(retry_failed if "cancelled" not in again else lambda facts: retry_tasks(facts, left))
+            return
         shown = [rows[index] for index in self.table.order if rows[index].state in _AGAIN]
         if shown:
             self._ask(lambda facts: retry_tasks(facts, shown))
         else:
             self.say("No task that this filter shows has failed.", "warning")
+
+    def _again(self, facts: Facts) -> frozenset[str]:
+        """In which states tasks are that the sweep has left undone."""
+        return _AGAIN if facts.status == "cancelled" else frozenset({"failed"})
 
     def action_pause(self) -> None:
         from ..wishes import pause

@@ -11,9 +11,12 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
+from ..bindings import OF_SOURCES
 from .paint import Span, strip
 
 _ALWAYS = ("help", "leave")
+_FIRST = ("choose", "back", *OF_SOURCES)
+"""What can be done with a source is offered only where the cursor is on one: it is what one came for."""
 _NONE = Style.null()
 
 
@@ -36,7 +39,7 @@ class KeyBar(Widget):
         for active in screen.active_bindings.values():
             if active.binding.show and active.enabled and active.binding.id:
                 found.setdefault(active.binding.id, active.binding)
-        bindings = sorted(found.values(), key=lambda binding: binding.id in _ALWAYS)
+        bindings = sorted(found.values(), key=lambda b: (b.id in _ALWAYS, b.id not in _FIRST))
         if bindings != self._bindings:
             self._bindings = bindings
             self.refresh()

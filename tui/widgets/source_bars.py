@@ -134,15 +134,13 @@ class SourceBars(LineList):
         return spread(head, [(age, muted)], width) if age else head
 
     def _done(self, source: SourceRow, width: int) -> list[Span]:
-        """What it has done and how fast. Words give way where the line is too short, but for those of the failures:
-        the header counts tasks, and where one was tried again the figure here is another."""
+        """What it has done and how fast. Words give way to what it costs where the line is too short, last those of the
+        failures: the header counts tasks, and where one was tried again the figure here is another."""
         muted, dot = self.look("text--muted"), f" {self.glyphs.separator} "
-        spans = self._counts(source, 0)
-        for named in (2, 1):
-            longer = self._counts(source, named)
-            if cells(longer) <= width:
-                spans = longer
-                break
+        cost = len(source.cost) + 2 if source.cost else 0
+        ways = [self._counts(source, named) for named in (3, 2, 1, 0)]
+        fitting = (spans for room in (width - cost, width) for spans in ways if cells(spans) <= room)
+        spans = next(fitting, ways[-1])
         kind = source.kind if source.kind not in source.name else ""
         removed = "no new tasks" if source.removed and not source.health else ""
         queue = words.waiting(source)
@@ -158,12 +156,13 @@ class SourceBars(LineList):
         return spans
 
     def _counts(self, source: SourceRow, named: int) -> list[Span]:
-        """What it has done, with the names of at most `named` figures besides that of the failed attempts."""
+        """What it has done, with the names of the `named` figures that need one most."""
         signs = self.glyphs.states
-        completed, unknown = " completed" if named > 1 else "", " unknown" if named else ""
+        completed, unknown = " completed" if named > 2 else "", " unknown" if named > 1 else ""
         spans = [(f"{signs['completed']} {source.completed:,}{completed}", self.look("state--completed"))]
         if source.failed:
-            failed = f"  {signs['failed']} {fmt.plural(source.failed, 'attempt')} failed"
+            attempts = fmt.plural(source.failed, "attempt") if named else f"{source.failed:,}"
+            failed = f"  {signs['failed']} {attempts} failed"
             spans.append((failed, self.look("state--failed")))
         if source.unknown and source.unreachable_since is None:
             text = f"  {signs['unknown']} {source.unknown:,}{unknown}"

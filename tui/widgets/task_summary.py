@@ -13,7 +13,7 @@ from ...engine.redact import said, shown_value
 from .. import format as fmt
 from ..glyphs import Glyphs
 from ..instance_feed import InstanceTold
-from ..log_text import wrap
+from ..log_text import wrap_words
 from ..model import SweepModel
 from ..view import STATES, AttemptRow, TaskRow
 from .paint import Span, cells, fit, glyphs_of, spread, strip
@@ -119,11 +119,11 @@ class TaskSummary(Widget):
         return lines
 
     def _block(self, text: str, width: int, style: Style) -> list[list[Span]]:
-        pieces = wrap(text, width)
+        pieces = wrap_words(text, width)
         if len(pieces) > _MOST_LINES:
             pieces = [
                 *pieces[: _MOST_LINES - 1],
-                fit("".join(pieces[_MOST_LINES - 1 :]), width, ellipsis=self.glyphs.ellipsis),
+                fit(" ".join(pieces[_MOST_LINES - 1 :]), width, ellipsis=self.glyphs.ellipsis),
             ]
         return [[(piece, style)] for piece in pieces]
 
@@ -181,6 +181,8 @@ class TaskSummary(Widget):
             for text in (instance.id, instance.type, instance.place, instance.market)
             if text
         ]
+        if not alive:
+            parts.append((_became(row, instance), muted))
         if alive and row.started_at is not None:
             parts.append((f"up {fmt.duration(self._now - row.started_at)}", muted))
         if alive and instance.state not in ("", "running"):
@@ -216,6 +218,18 @@ def _flowing(parts: list[Span], between: Span, width: int) -> list[list[Span]]:
         else:
             lines.append([part])
     return lines
+
+
+def _became(row: TaskRow, instance: InstanceTold) -> str:
+    """What has become of the instance of an attempt that has ended, as far as that is known.
+
+    What ended by itself leaves it as `on_complete` says; who cancels terminates it.
+    """
+    if row.state == "cancelled" or row.kind in ("spot_interrupted", "launch_failed"):
+        return "terminated"
+    by_itself = row.state == "completed" or row.kind in ("exit", "signal", "timeout", "out_of_memory")
+    words = {"terminate": "terminated", "stop": "stopped", "hibernate": "hibernated"}
+    return words.get(instance.on_complete, "ended") if by_itself else "ended"
 
 
 def _came_to(row: AttemptRow) -> str:

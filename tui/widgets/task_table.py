@@ -16,8 +16,6 @@ from .line_list import LineList
 from .paint import Span, fit, fit_name
 
 _GAP = "  "
-_WITH_COST = 100
-"""Columns of the screen from which on there is room for what each task has cost."""
 _NONE = Style.null()
 
 
@@ -103,7 +101,7 @@ class TaskTable(LineList):
         priced = model.facts is not None and model.facts.priced
         return choose_columns(
             self.size.width - 2, len(model.rows), model.name_width, width, model.params, state,
-            priced=priced, cost=priced and self.screen.size.width >= _WITH_COST,
+            priced=priced, tries=model.tried_again, endings=model.ending_width,
         )  # fmt: skip
 
     def tick(self) -> None:
@@ -178,7 +176,9 @@ class TaskTable(LineList):
                 return ("" if usd is None else column_money(usd)), self.look("text--muted")
             case "exit":
                 style = self.look("state--failed") if row.state == "failed" else self.look("text--muted")
-                return fmt.short_ending(row.kind, row.exit_code, row.signal), style
+                if row.state == "pending":
+                    return "", style  # that was the try before
+                return fmt.short_ending(row.kind, row.exit_code, row.signal, column.width), style
             case _:
                 params = self._model.tasks[row.task].params
                 key = column.key.removeprefix("param:")

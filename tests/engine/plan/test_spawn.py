@@ -92,6 +92,8 @@ def test_null_takes_a_default_back():
     ("field", "message"),
     [
         ("instance_type: 3", "3 must be text, not a number; instance_type: EC2 instance type"),
+        ("instance_type: banana", '"banana" is no instance type; write t3.micro, c5.large|m5.large, or c5.*'),
+        ("instance_type: t3.micro | banana", 'holds "banana", which is no instance type'),
         ('region: ""', "must be text, not empty text"),
         ('spot: "yes"', '"yes" must be true or false, not text; write true or false'),
         ("spot_max_price: cheap", '"cheap" is not a price in USD per hour; write it like 0.10'),
@@ -164,6 +166,51 @@ def test_slips_in_rows_and_defaults_are_parameters_with_a_warning():
         'sweep.yaml:1: defaults.instance_typ: is taken as a parameter; did you mean "instance_type"?',
         'sweep.yaml:3: params[0].regoin: is taken as a parameter; did you mean "region"?',
     )
+
+
+@pytest.mark.parametrize(
+    ("row", "meant"),
+    [
+        ("ttll: 2h", "ttl"), ("TTL: 2h", "ttl"), ("spott: true", "spot"), ("on_completion: stop", "on_complete"),
+        ("instancetype: t3.micro", "instance_type"), ("amii: ami-1", "ami"), ("tag: {a: b}", "tags"),
+    ],
+)  # fmt: skip
+def test_what_is_nearly_a_launch_field_is_told(row: str, meant: str):
+    key = row.split(":")[0]
+    said = f'is taken as a parameter; did you mean "{meant}"?'
+    assert plan(f"defaults:\n  {row}\nparams: [{{x: 1}}]").warnings == (
+        f"sweep.yaml:2: defaults.{key}: {said}",
+    )
+    assert plan(f"params:\n- x: 1\n- x: 2\n  {row}").warnings == (f"sweep.yaml:4: params[1].{key}: {said}",)
+
+
+def test_a_grid_beside_rows_is_looked_at_as_well():
+    made = plan("params: [{x: 1}]\ngrid:\n  regio: [us-east-1, us-west-2]\n  parameters: {ttll: [1h, 2h]}")
+    assert made.warnings == ('sweep.yaml:3: grid.regio: is taken as a parameter; did you mean "region"?',)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "steps: 5", "dnss: x", "tag: v1", "counts: [1, 2]", "spots: 4", "gpu_count: 2", "lr: 0.1",
+        "parameters: {ttll: 2h}",
+    ],
+)  # fmt: skip
+def test_what_no_field_would_take_or_miss_is_a_parameter(row: str):
+    assert plan(f"defaults: {{{row}}}\nparams: [{{x: 1}}]").warnings == ()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "command: train --life {ttll}", 'command: sh -c "train $PARAM_ttll"', 'command: sh -c "train ${TTLL}"',
+        "command: t\nenv: {LIFE: '{ttll}'}", "defaults: {user_data: 'train $TTLL'}",
+    ],
+)  # fmt: skip
+def test_a_parameter_that_is_used_is_no_slip(use: str):
+    assert plan(f"params: [{{ttll: 2h}}]\n{use}").warnings == ()
+    other = use.replace("ttll", "ttlls").replace("TTLL", "TTLLS").replace("{ttlls}", "x")
+    assert "did you mean" in plan(f"params: [{{ttll: 2h}}]\n{other}").warnings[0]
 
 
 @pytest.mark.parametrize(

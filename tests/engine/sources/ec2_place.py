@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 import spawn_tui.engine.run
-from spawn_tui.engine.aws import pacing
+from spawn_tui.engine.aws import launches, pacing
 from spawn_tui.engine.aws.cloud import Cloud
 from spawn_tui.engine.aws.fleet import Fleet
 from spawn_tui.engine.aws.launches import LaunchAnswer, LaunchRequest, LaunchStore
@@ -50,7 +50,8 @@ SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 RUNNER = Path(spawn_tui.engine.run.__file__).with_name("runner.sh")
 _WAITS: Mapping[tuple[Any, str], float] = {
     (ec2, "POLL"): 0.05, (ec2, "QUICK"): 0.02, (ec2_groups, "AGAIN"): 0.1, (ec2, "CALL_LIMIT"): 0.3,
-    (ec2_launch, "SEND_LIMIT"): 0.3, (threaded, "FIRST_PAUSE"): 0.05, (threaded, "LAST_PAUSE"): 0.2,
+    (ec2_launch, "SEND_LIMIT"): 0.3, (launches, "SHOWN_WITHIN"): 0.3, (threaded, "FIRST_PAUSE"): 0.05,
+    (threaded, "LAST_PAUSE"): 0.2,
     (threaded, "REFUSED_PAUSE"): 0.1, (pacing, "FIRST_WAIT"): 0.02, (pacing, "LONGEST_WAIT"): 0.1,
 }  # fmt: skip
 """Seconds that are short, so that no test waits as a person would."""

@@ -223,7 +223,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_is_said_of_instances_is_a_wish_for_them(words: list[str], said: str, project: Path):
     (project / "sweep.yaml").write_text("params: [{lr: 1}]\ncommand: t\n")
     done = spawn_tui("launch", "sweep.yaml", "--dry-run", *words, cwd=project)
-    assert done.status == 0
+    complete = "--instance-type" in words
+    assert done.status == (0 if complete else 2), "as launch itself, which wants a type"
+    assert ("could not be launched here" in done.err) is not complete
     assert done.err.count(said) == 1
     assert f"on ec2-{WEST if WEST in words else EAST} (1 at a time)" in done.err
     done = spawn_tui("launch", "sweep.yaml", "--dry-run", "--sources", "local", *words, cwd=project)
@@ -242,6 +244,32 @@ def test_a_file_with_nothing_but_a_number(project: Path):
     assert done.status == 2 and "task_001: instance_type: is missing" in done.err
     done = spawn_tui("launch", "sweep.yaml", "--dry-run", "--instance-type", "t3.micro", cwd=project)
     assert "is missing" not in done.err
+
+
+def test_a_dry_run_shows_what_instances_are_asked_for(project: Path):
+    (project / "sweep.yaml").write_text(
+        f"defaults: {{instance_type: t3.micro|t3.small, ttl: 90m, region: {EAST}}}\n"
+        f"params:\n- lr: 1\n- lr: 2\n  spot: true\n  spot_max_price: 0.1\n  spot_fallback: true\n  region: {WEST}\n"
+        "- lr: 3\n  ttl: null\ncommand: t\n"
+    )
+    done = spawn_tui("launch", "sweep.yaml", "--dry-run", "--sources", "ec2", cwd=project)
+    rows = [line.split("\t") for line in done.out.splitlines()][:4]
+    assert rows == [
+        ["task", "lr", "region", "market", "ttl"],
+        ["task_001", "1", EAST, "on-demand", "1h30m"],
+        ["task_002", "2", WEST, "spot up to $0.1/h, else on-demand", "1h30m"],
+        ["task_003", "3", EAST, "on-demand", "none"],
+    ]
+    assert "Each instance: type t3.micro|t3.small\n" in done.err
+    (project / "sweep.yaml").write_text(
+        f"defaults: {{instance_type: t3.micro, ttl: 2h, regions: [{EAST}, {WEST}]}}\n"
+        "params: [{lr: 1}, {lr: 2}]\ncommand: t\n"
+    )
+    done = spawn_tui("launch", "sweep.yaml", "--dry-run", "--sources", "ec2", cwd=project)
+    assert done.out.splitlines()[0] == "task\tlr"
+    assert f"Each instance: type t3.micro, region {EAST} or {WEST}, market on-demand, ttl 2h\n" in done.err
+    done = spawn_tui("launch", "sweep.yaml", "--dry-run", "--sources", "local", cwd=project)
+    assert done.status == 0 and "Each instance" not in done.err
 
 
 def test_a_dry_run_shows_a_name_once_and_no_secret(project: Path):

@@ -35,7 +35,7 @@ def test_every_task_runs_once_by_the_number_of_slots(strategy: str):
 def test_a_queue_runs_no_more_at_a_time_than_it_may_and_gives_back_the_rest():
     assert share(90, "local:4,slurm:3,ssh:h:2") == {"local": 40, "slurm": 30, "h": 20}
     assert share(7, "slurm:2") == {"slurm": 7}
-    assert share(10, "slurm:3,local:2", max_concurrent=4) == {"slurm": 5, "local": 5}
+    assert share(10, "slurm:3,local:2", max_concurrent=4) == {"slurm": 4, "local": 6}
 
 
 def test_limits_and_delays_are_kept():

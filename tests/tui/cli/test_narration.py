@@ -14,7 +14,9 @@ import pytest
 from spawn_tui.engine import events as ev
 from spawn_tui.engine.remote import area
 from spawn_tui.engine.viewer import Viewer
+from spawn_tui.engine.words import describe
 from spawn_tui.tui.cli.headless import state_text
+from spawn_tui.tui.cli.losses import NOTHING
 from spawn_tui.tui.cli.narration import Narrator
 
 from ...parts.sshd import Sshd
@@ -165,6 +167,40 @@ def test_errors_tells_why_launches_failed_though_the_tasks_went_well(made: Made)
     assert done.out.splitlines()[1].startswith("hpc: disabled since ")
     (entry,) = spawn_tui("errors", str(made.root), "--json", cwd=made.root).objects
     assert (entry["source"], entry["tasks"], entry["message"]) == ("hpc", 1000, REFUSED)
+
+
+def test_a_budget_is_told_in_one_way(tmp_path: Path):
+    made = make(tmp_path / "sweep", [{"a": 1}], budget=0.01)
+    heard = Listener(made)
+    heard()
+    made.commit(ev.BudgetWarned(0.0089), ev.BudgetSpent(1.25, "pause"))
+    warned, spent, *_ = heard()
+    assert warned == "$0.0089 of $0.01 is spent" and spent.startswith("the budget is spent ($1.25): nothing")
+    assert describe(ev.BudgetWarned(20.13)) == "$20.13 of the budget is spent"
+
+
+def test_what_a_killed_attempt_left_nothing_of_is_not_told(made: Made):
+    made.start(range(2))
+    made.end(0)
+    made.end(1, "failed", kind="timeout")
+    heard = Listener(made)
+    heard()
+    nothing = f"{NOTHING}spawn-results-1-us-east-1"
+    made.commit(ev.Collected((ev.Brought(0, 1, problem=nothing), ev.Brought(1, 1, problem=nothing))))
+    (line,) = heard()
+    assert "task_001" in line
+
+
+def test_a_cancelled_task_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SPAWN_HOME", str(tmp_path / "home"))
+    made = make(tmp_path / "sweep", [{"a": n} for n in range(4)])
+    made.index()
+    made.start(range(2))
+    made.end(0)
+    made.end(1, "failed", kind="exit", exit_code=1)
+    made.commit(ev.Dropped((2, 3)), ev.SweepEnded("cancelled"))
+    row = spawn_tui("list", cwd=tmp_path).out.splitlines()[1].split("\t")
+    assert row[1:4] == ["cancelled", "2/4", "1"]
 
 
 # -- logs of what runs elsewhere -----------------------------------------------------------------------------------
