@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from spawn_tui.engine.aws import pacing
+from spawn_tui.engine.aws import launches, pacing
 from spawn_tui.engine.aws.cloud import Cloud
 from spawn_tui.engine.aws.model import TAG_SWEEP_ID
 from spawn_tui.engine.ids import task_index
@@ -128,8 +128,8 @@ class PointedDisk(LocalDisk):
 class Ec2Far(Far):
     def prepare(self) -> None:
         for module, name, seconds in (
-            (ec2, "QUICK", 0.1), (ec2_groups, "AGAIN", 0.3), (ec2_looks, "UNSEEN", 2.0), (threaded, "FIRST_PAUSE", 0.1),
-            (pacing, "FIRST_WAIT", 0.1),
+            (ec2, "QUICK", 0.1), (ec2_groups, "AGAIN", 0.3), (ec2_looks, "UNSEEN", 2.0),
+            (launches, "SHOWN_WITHIN", 2.0), (threaded, "FIRST_PAUSE", 0.1), (pacing, "FIRST_WAIT", 0.1),
         ):  # fmt: skip
             setattr(module, name, seconds)
         pacing.PACES["RunInstances"] = pacing.Pace(50.0, 50.0)
