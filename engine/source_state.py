@@ -450,10 +450,20 @@ class SourceState:
         self.disables += 1
         self.disabled_reason, self.disabled_cause = event.reason, event.cause
         self.probing, self.verdict = None, ""
+        if event.cause == "full":
+            # Room comes back by itself, mostly within hours: to give up a sweep for that would be worse than to wait.
+            tried = at - self.disabled_since >= NO_ROOM
+        else:
+            tried = self.failed_probes >= rules.probes
         # Who refuses us does so however long we wait: only its answer, or a person, brings it back.
-        self.given_over = self.failed_probes >= rules.probes or event.cause == "start"
+        self.given_over = tried or event.cause == "start"
         waits = not self.given_over and event.cause != "refused"
-        self.probe_at = at + rules.rest(self.disables) if waits else None
+        self.probe_at = at + self.rest(rules) if waits else None
+
+    def rest(self, rules: HealthRules) -> float:
+        """Seconds it is left alone, being disabled as it is."""
+        full = self.disabled_cause == "full"
+        return rules.rest(min(self.disables, FULL_RESTS) if full else self.disables)
 
     def enable(self) -> None:
         self.disabled_since, self.disabled_reason, self.disabled_cause = None, "", ""
@@ -484,6 +494,10 @@ PRICED = frozenset({"ec2"})
 """Kinds whose every attempt costs something."""
 LEAST = {"ec2": 60.0}
 """Seconds charged at least, by kind ("Amazon EC2 On-Demand Pricing": per second, with a minimum of 60 seconds)."""
+NO_ROOM = 86_400.0
+"""Seconds for which a source without room is asked again before it is given up."""
+FULL_RESTS = 3
+"""Times that its rest is doubled at most, less one: by default it is asked again every 20 minutes."""
 HEARD_WITHIN = 120.0
 """Seconds a budget waits after an engine's start for what a source says of those that ran there. A first look takes at
 most some tens of seconds; of one that was away before and still is, nothing more is journalled."""

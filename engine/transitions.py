@@ -198,7 +198,7 @@ def withdrawn(sweep: Sweep, at: float, ref: ev.Ref) -> None:
     source.release(ref.task, attempt.batch)
     source.keeps_waiting = source.queue
     if source.probing == ref.task:
-        source.probing, source.probe_at = None, at + sweep.rules.rest(source.disables)
+        source.probing, source.probe_at = None, at + source.rest(sweep.rules)
     task.tries_before += 1
     dropped = task.cancel_requested
     _let_go(sweep, task, TaskState.PENDING)

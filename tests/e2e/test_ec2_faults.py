@@ -132,3 +132,67 @@ def _check(aws: Aws, field: Field, said: str) -> None:
     assert codes["RequestLimitExceeded"] > 0
     assert codes["InsufficientInstanceCapacity"] > 0
     assert codes["InternalError"] > 0
+
+
+def test_another_bad_day(aws: Aws, field: Field, tmp_path: Path) -> None:
+    """A quota of two instances, and a login that has expired for a whole minute: nothing runs twice, nothing is lost,
+    and `reap` finds nothing.
+    """
+    tasks = {
+        "sweep_name": "another-bad-day",
+        "defaults": {"instance_type": ASKED, "region": REGIONS[0], "ttl": "10m"},
+        "params": [{"seed": 100 + n} for n in range(6)],
+    }
+    task = """
+        mkdir "$SWEEP_TASK_DIR/ran" || exit 9
+        sleep 1; echo "$PARAM_seed"
+    """
+    field.write("sweep.json", json.dumps(tasks))
+    field.write("task.sh", task)
+    field.configure(
+        sources={"ec2": {"type": "ec2", "poll_interval": "1s", "max_tasks": AT_ONCE}},
+        health={"cooldown": "5s"},
+    )
+    aws.settings(minute=60.0)
+    aws.quota("L-1216C47A", 4.0, REGIONS[0])
+    aws.fault("unauthorized", service="servicequotas")  # else it would be refused before it is launched
+    log = tmp_path / "launch.log"
+    process = field.start(
+        "launch", "sweep.json", "--sources", "ec2", "--command", "sh task.sh", "--no-ui", "-y", log=log
+    )
+    try:
+
+        def until(condition: Callable[[], object], what: str) -> None:
+            def holds() -> object:
+                assert process.poll() is None, log.read_text()[-4000:]
+                return condition()
+
+            wait_until(holds, what, limit=LIMIT)
+
+        until(
+            lambda: any(one["state"] == "running" for one in instances_of(aws, field)), "an instance to run"
+        )
+        aws.fault("expired", seconds=60.0)
+        status = process.wait(LIMIT)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait(20)
+    said = log.read_text()
+    sweep = field.sweep()
+    assert status == 0 and sweep.status.value == "completed", said[-4000:]
+    for index, task in enumerate(sweep.tasks):
+        assert [attempt.state.value for attempt in task.attempts].count("completed") == 1
+        assert (
+            field.root / "tasks" / f"task_{index + 1:03d}" / "stdout.log"
+        ).read_text() == f"{100 + index}\n"
+    instances = instances_of(aws, field)
+    ran = Counter((one["token"], one["index"]) for one in instances)
+    assert max(ran.values()) == 1
+    attempts = [attempt for task in sweep.tasks for attempt in task.attempts]
+    assert len(instances) == sum(attempt.kind != "launch_failed" for attempt in attempts)
+    codes = Counter(call["code"] for call in aws.calls(asker="client"))
+    assert codes["RequestExpired"] > 0 and codes["VcpuLimitExceeded"] > 0
+    assert "L-1216C47A" in said or "Running On-Demand" in said
+    reaped = field.run("reap", "--dry-run", "--json", "--region", REGIONS[0])
+    assert reaped.status == 0 and reaped.out == "", reaped

@@ -197,7 +197,8 @@ def test_a_probe_that_finds_no_room_either_is_followed_by_a_longer_rest() -> Non
         events = seen(history, "east", *nothing(history, east.probing), FULL)
         assert "source_room" not in kinds(events) and "source_strike" not in kinds(events)
         assert east.disabled_cause == "full"
-    assert rests == [300.0, 600.0, 1200.0]
+    assert rests[:4] == [300.0, 600.0, 1200.0, 1200.0] and set(rests[3:]) == {1200.0}
+    assert 86_400 <= sum(rests) < 86_400 + 2400, "room is waited for, for a day"
     assert history.sweep.status is SweepStatus.FAILED, "a sweep always ends"
     assert (
         "no source can take the remaining 4 tasks: east is disabled (its probe failed" in history.sweep.reason
