@@ -16,8 +16,8 @@ from ..events import Ref
 from ..observe import SawHealth
 from .ec2_live import Attempts
 
-AT_A_TIME = 8
-"""Labels that are being set at a time."""
+AT_A_TIME, HANDED_OVER = 8, 100
+"""Labels that are being set at a time, and those that a look hands over for it at most."""
 _MOST_WORDS = 200
 """Characters of what AWS says that are kept."""
 
@@ -38,7 +38,7 @@ class Labels:
         if not self._allowed:
             return
         for live in self._attempts:
-            if len(self._under_way) >= AT_A_TIME:
+            if len(self._under_way) >= HANDED_OVER:
                 return
             seen = live.seen
             if seen is None or live.tagged or not live.running or live.job.ref in self._under_way:
