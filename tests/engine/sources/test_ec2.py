@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-from spawn_tui.engine.aws.cloud import Cloud
 from spawn_tui.engine.events import FailureKind
 from spawn_tui.engine.observe import (
     CannotTell,
@@ -24,31 +22,13 @@ from spawn_tui.engine.observe import (
 from spawn_tui.engine.plan.model import Value
 from spawn_tui.engine.sources import ec2_groups, ec2_looks, ec2_terminate
 from spawn_tui.engine.sources.base import Job
-from spawn_tui.tui.demo.cloud.emulator import Emulator
 from spawn_tui.tui.demo.cloud.fleet import USER
 
-from tests.engine.sources.ec2_place import NAME, REGION, Ec2Place, Places, Plays, emulated, report, shorten
+from tests.engine.sources.ec2_place import NAME, REGION, Ec2Place, Places, Plays, report
 
 pytestmark = pytest.mark.timeout(120)
 
 HIBERNATES: dict[str, Value] = {"on_complete": "hibernate", "instance_type": "m5.large"}
-
-
-@pytest.fixture(scope="module")
-def played() -> Iterator[tuple[Emulator, Cloud]]:
-    with emulated() as made:
-        yield made
-
-
-@pytest.fixture
-def places(
-    played: tuple[Emulator, Cloud], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Places]:
-    shorten(monkeypatch)
-    made = Places(tmp_path, *played)
-    yield made
-    made.close()
-    made.check()
 
 
 def away(place: Ec2Place) -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import stat
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,30 +33,11 @@ from tests.engine.sources.ec2_place import (
     KeptCloud,
     Places,
     Plays,
-    emulated,
-    shorten,
 )
 
 pytestmark = pytest.mark.timeout(120)
 
 ZONES = [f"{REGION}{letter}" for letter in "abcdef"]
-
-
-@pytest.fixture(scope="module")
-def played() -> Iterator[tuple[Emulator, Cloud]]:
-    with emulated() as made:
-        yield made
-
-
-@pytest.fixture
-def places(
-    played: tuple[Emulator, Cloud], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Places]:
-    shorten(monkeypatch)
-    made = Places(tmp_path, *played)
-    yield made
-    made.close()
-    made.check()
 
 
 def no_room(place: Ec2Place, *types: str, left: int = 0, zones: list[str] = ZONES) -> None:

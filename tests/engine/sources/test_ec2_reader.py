@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,26 +24,10 @@ from spawn_tui.state.lock import LockLost
 from spawn_tui.tui.demo.cloud.emulator import Emulator
 
 from tests.aws.verbs_field import a_sweep, launch
-from tests.engine.sources.ec2_place import RUNNER, Places, Plays, emulated, shorten
+from tests.engine.sources.ec2_place import RUNNER, Places, Plays
 from tests.parts.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture(scope="module")
-def played() -> Iterator[tuple[Emulator, Cloud]]:
-    with emulated() as made:
-        yield made
-
-
-@pytest.fixture
-def places(
-    played: tuple[Emulator, Cloud], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Places]:
-    shorten(monkeypatch)
-    made = Places(tmp_path, *played)
-    yield made
-    made.close()
 
 
 def states(emulator: Emulator) -> dict[str, str]:

@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from spawn_tui.engine.aws.cloud import Cloud
 from spawn_tui.engine.aws.pack import build_pack
 from spawn_tui.engine.observe import SawEnd, SourceAway, SourceRefused
 from spawn_tui.engine.sources import ec2_launch, ec2_looks
 from spawn_tui.state.lock import LockLost
-from spawn_tui.tui.demo.cloud.emulator import Emulator
 
-from tests.engine.sources.ec2_place import Places, Plays, emulated, shorten
+from tests.engine.sources.ec2_place import Places, Plays
 from tests.parts.waiting import wait_until
-
-
-@pytest.fixture(scope="module")
-def played() -> Iterator[tuple[Emulator, Cloud]]:
-    with emulated() as made:
-        yield made
-
-
-@pytest.fixture
-def places(
-    played: tuple[Emulator, Cloud], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Places]:
-    shorten(monkeypatch)
-    made = Places(tmp_path, *played)
-    yield made
-    made.close()
 
 
 def test_a_closed_engine_launches_nothing_any_more(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +139,7 @@ def test_one_that_is_well_may_take_its_time(places: Places, monkeypatch: pytest.
 def test_who_starts_a_kept_instance_again_keeps_it(places: Places) -> None:
     place = places(lambda attempt: Plays(0, to="stopped") if attempt == "task_001.1" else None)
     first, second = place.launch(place.some(2, on_complete="stop"))
-    place.wait_running(first, second)
+    place.wait_running(second)
     place.wait_ends(first)
     held = place.one(first)
     place.wait(lambda: held.state == "stopped", "its stop")
